@@ -1,0 +1,42 @@
+# Two commands do everything: `make demo` runs the main job, `make test` passes the tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_ARGS ?=
+TEST_ARGS ?= -n 2
+
+.PHONY: demo test lint unit serve lock clean
+.DEFAULT_GOAL := help
+
+help: ## Show the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --only-binary kong-pdk --require-hashes -r requirements.lock 1>&2
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable . 1>&2
+	@touch $@
+
+demo: $(VENV)/.installed ## Run the zero-to-hero story (DEMO_ARGS="--once --json" prints a summary and ends)
+	@$(BIN)/tollkeeper demo $(DEMO_ARGS)
+
+test: lint unit ## Run every check and test
+
+lint: $(VENV)/.installed ## Style, types and the order of the rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.installed ## The tests alone (TEST_ARGS="-k name" for some of them)
+	$(BIN)/pytest $(TEST_ARGS)
+
+serve: $(VENV)/.installed ## Run the backend on the embedded default
+	$(BIN)/tollkeeper serve
+
+lock: ## Resolve the pins of pyproject.toml into requirements.lock
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --all-extras --generate-hashes --no-header pyproject.toml -o requirements.lock
+
+clean: ## Remove what the commands made
+	rm -rf $(VENV) var

@@ -1,0 +1,46 @@
+"""Settings, read from the environment once (docs/configuration.md lists them all)."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Every setting of the backend; a secret may also be a file named after it in TOLLKEEPER_SECRETS_DIR."""
+
+    model_config = SettingsConfigDict(env_prefix="TOLLKEEPER_", extra="ignore", populate_by_name=True)
+
+    database_url: str = Field(
+        default="sqlite:///var/tollkeeper.db",
+        validation_alias=AliasChoices("DATABASE_URL", "TOLLKEEPER_DATABASE_URL"),
+        description="Where everything is kept: sqlite:///path (embedded default) or postgresql://user@host/name.",
+    )
+    host: str = Field(default="127.0.0.1", description="Address that the backend listens on.")
+    port: int = Field(default=8750, ge=0, le=65535, description="Port that the backend listens on.")
+    secret_key: SecretStr | None = Field(
+        default=None,
+        description="Signs sessions of the admin UI; by default made once and kept in the data folder, mode 0600.",
+    )
+    data_dir: Path = Field(default=Path("var"), description="Folder for the session key and lock files.")
+    stripe_api_key: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("STRIPE_API_KEY", "TOLLKEEPER_STRIPE_API_KEY"),
+        description="Stripe's secret key; without it invoices are not synced.",
+    )
+    stripe_api_base: str | None = Field(
+        default=None, description="Another address for Stripe's API: a proxy or a test double."
+    )
+    test_clock: bool = Field(
+        default=False,
+        description="Allow `tollkeeper clock advance`: time can be moved forward. Never in production.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level that is logged."
+    )
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment and from files in TOLLKEEPER_SECRETS_DIR."""
+    return Settings()

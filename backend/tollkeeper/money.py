@@ -1,0 +1,53 @@
+"""Currencies, exponents and the one rounding rule: half away from zero, to the currency's exponent."""
+
+from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
+from functools import cache
+
+from iso4217 import Currency
+
+from tollkeeper.errors import InvalidInput
+
+# Wide enough that a product of two quantities of 38 digits is exact; rating never rounds before a line ends.
+EXACT = Context(prec=100, rounding=ROUND_HALF_UP)
+
+
+@cache
+def currency_exponent(currency: str) -> int:
+    """Return how many decimals the currency has (JPY 0, EUR 2, KWD 3), by ISO 4217's own table.
+
+    Raises InvalidInput for a code that is no currency with a minor unit: an amount is never guessed.
+    """
+    try:
+        exponent = Currency(currency).exponent
+    except ValueError:
+        exponent = None
+    if exponent is None:
+        raise InvalidInput.of("/currency", f"{currency!r} is no ISO 4217 currency; write it like 'EUR'")
+    return int(exponent)
+
+
+def round_to_minor(amount: Decimal, currency: str) -> int:
+    """Round an amount in major units to integer minor units, half away from zero (docs/money.md, Rounding)."""
+    exponent = currency_exponent(currency)
+    return int(amount.scaleb(exponent, EXACT).quantize(Decimal(1), context=EXACT))
+
+
+def minor_to_decimal(amount_minor: int, currency: str) -> Decimal:
+    """Return minor units as a decimal in major units with the currency's exponent: 1999 EUR is 19.99."""
+    return Decimal(amount_minor).scaleb(-currency_exponent(currency), EXACT)
+
+
+def format_minor(amount_minor: int, currency: str) -> str:
+    """Write minor units as a plain decimal string: "19.99", "-0.05", "500" (JPY)."""
+    return format(minor_to_decimal(amount_minor, currency), "f")
+
+
+def parse_decimal(text: str, path: str) -> Decimal:
+    """Read a finite decimal from a string; raises InvalidInput at `path` for anything else."""
+    try:
+        number = Decimal(text)
+    except (InvalidOperation, TypeError, ValueError):
+        number = Decimal("NaN")
+    if not number.is_finite():
+        raise InvalidInput.of(path, f"{text!r} is no decimal number; write it like '0.0025'")
+    return number

@@ -1,0 +1,1 @@
+"""The HTTP door: api/ for programs, admin/ for people."""
