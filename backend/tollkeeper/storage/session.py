@@ -16,6 +16,8 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._reader = engine.execution_options(tollkeeper_read_only=True)
+        if engine.dialect.name == "postgresql":
+            self._reader = self._reader.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -25,7 +27,10 @@ class Database:
 
     @contextmanager
     def snapshot(self) -> Iterator[Session]:
-        """Yield a session for reading only; what it may have changed is rolled back."""
+        """Yield a session that sees one instant of the database and changes nothing.
+
+        PostgreSQL refuses a write in it, SQLite rolls it back.
+        """
         with _away_is_unavailable(), Session(self._reader, expire_on_commit=False) as session:
             yield session
 
