@@ -1,5 +1,6 @@
 """Settings, read from the environment once (docs/configuration.md lists them all)."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,9 @@ class Settings(BaseSettings):
         default="sqlite:///var/tollkeeper.db",
         validation_alias=AliasChoices("DATABASE_URL", "TOLLKEEPER_DATABASE_URL"),
         description="Where everything is kept: sqlite:///path (embedded default) or postgresql://user@host/name.",
+    )
+    database_password: SecretStr | None = Field(
+        default=None, description="Password for the database, kept out of its URL; best given as a file."
     )
     host: str = Field(default="127.0.0.1", description="Address that the backend listens on.")
     port: int = Field(default=8750, ge=0, le=65535, description="Port that the backend listens on.")
@@ -43,4 +47,4 @@ class Settings(BaseSettings):
 
 def load_settings() -> Settings:
     """Read the settings from the environment and from files in TOLLKEEPER_SECRETS_DIR."""
-    return Settings()
+    return Settings(_secrets_dir=os.environ.get("TOLLKEEPER_SECRETS_DIR"))

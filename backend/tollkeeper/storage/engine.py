@@ -17,9 +17,14 @@ BUSY_TIMEOUT_SECONDS = 30
 POOL_SIZE = 16
 
 
-def open_engine(database_url: str) -> Engine:
-    """Return an engine for `sqlite:///path` or `postgresql://...`; raises InvalidInput for anything else."""
+def open_engine(database_url: str, password: str | None = None) -> Engine:
+    """Return an engine for `sqlite:///path` or `postgresql://...`; raises InvalidInput for anything else.
+
+    `password` is put into a PostgreSQL URL that names none.
+    """
     url = _parse(database_url)
+    if password is not None and url.password is None:
+        url = url.set(password=password)
     if url.get_backend_name() == "sqlite":
         return _open_sqlite(url)
     return create_engine(
