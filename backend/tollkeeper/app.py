@@ -1,24 +1,49 @@
 """The composition root: puts settings, database, clock and doors together."""
 
-from flask import Flask
+from types import ModuleType
 
+from flask import Blueprint, Flask
+
+import tollkeeper.access.tables
 from tollkeeper.clock import Clock, SystemClock
 from tollkeeper.config import Settings
 from tollkeeper.storage.base import Base
 from tollkeeper.storage.engine import open_engine
 from tollkeeper.storage.session import Database
+from tollkeeper.web import health
+from tollkeeper.web.api import access as api_access
+from tollkeeper.web.api import openapi
 from tollkeeper.web.context import WebContext
 from tollkeeper.web.errors import register_error_handlers
+from tollkeeper.web.security import load_or_make_secret_key, register_security_headers
+
+MOST_REQUEST_BYTES = 16 << 20  # a batch of events; the management API takes less (web/api/validation.py)
+
+# Tables are known to the metadata once their module is imported.
+TABLES: tuple[ModuleType, ...] = (tollkeeper.access.tables,)
+
+# Every door's routes; a room adds its blueprint here.
+BLUEPRINTS: tuple[Blueprint, ...] = (
+    health.blueprint,
+    openapi.blueprint,
+    api_access.blueprint,
+)
 
 
 def create_app(settings: Settings, *, database: Database | None = None, clock: Clock | None = None) -> Flask:
     """Return the Flask application; `database` and `clock` replace what the settings would open."""
-    app = Flask("tollkeeper.web")
-    context = WebContext(
+    app = Flask("tollkeeper.web", static_folder=None)
+    app.extensions["tollkeeper"] = WebContext(
         database=database or Database(open_engine(settings.database_url)), clock=clock or SystemClock()
     )
-    app.extensions["tollkeeper"] = context
+    app.config["MAX_CONTENT_LENGTH"] = MOST_REQUEST_BYTES
+    app.config["SECRET_KEY"] = (
+        settings.secret_key.get_secret_value() if settings.secret_key else load_or_make_secret_key(settings.data_dir)
+    )
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint)
     register_error_handlers(app)
+    register_security_headers(app)
     return app
 
 

@@ -1,10 +1,10 @@
-"""What a request needs of the application: the database and the clock."""
+"""What a request needs of the application: the database, the clock, its transaction."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from flask import current_app
+from flask import current_app, g
 from sqlalchemy.orm import Session
 
 from tollkeeper.clock import Clock
@@ -28,13 +28,27 @@ def web_context() -> WebContext:
 
 @contextmanager
 def transaction() -> Iterator[Session]:
-    """Yield this request's writing session; one request is one transaction."""
+    """Yield this request's writing session; one request is one transaction.
+
+    Inside another `transaction()` of the same request it is the same session, committed once at the outer
+    end: so the answer under an Idempotency-Key is stored with the work (web/api/conventions.py).
+    """
+    if "session" in g:
+        yield g.session
+        return
     with web_context().database.transaction() as session:
-        yield session
+        g.session = session
+        try:
+            yield session
+        finally:
+            g.pop("session", None)
 
 
 @contextmanager
 def snapshot() -> Iterator[Session]:
-    """Yield this request's reading session."""
+    """Yield this request's reading session; inside a transaction it is that one, which sees its own writes."""
+    if "session" in g:
+        yield g.session
+        return
     with web_context().database.snapshot() as session:
         yield session

@@ -1,0 +1,74 @@
+"""Requests repeated under one Idempotency-Key: done once, answered each time.
+
+The claim, the work and the answer are one transaction. A concurrent repeat waits for it: on SQLite
+for the write lock, on PostgreSQL for the unique key; then it finds the answer. A request that failed
+left nothing, so its repeat is done anew.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from tollkeeper.access.tables import AnsweredRequest
+from tollkeeper.errors import Conflict, InvalidInput
+
+ANSWERS_ARE_KEPT = timedelta(days=7)
+MOST_KEY_CHARACTERS = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was answered; `body` is None when it held a secret and was not kept."""
+
+    status: int
+    body: str | None
+
+
+def claim_request(session: Session, caller: str, key: str, digest: str, *, now: datetime) -> Answer | None:
+    """Return the answer that was given under this key, or None: then do the work and call `keep_answer`.
+
+    Raises InvalidInput if the key belongs to another request, Conflict if its answer was not kept.
+    """
+    if not key.isascii() or not key.isprintable() or not 0 < len(key) <= MOST_KEY_CHARACTERS:
+        raise InvalidInput.of("/Idempotency-Key", f"needs 1 to {MOST_KEY_CHARACTERS} printable ASCII characters")
+    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    claim = (
+        dialect.insert(AnsweredRequest)
+        .values(caller=caller, key=key, request_digest=digest, answered_at=now)
+        .on_conflict_do_nothing()
+        .returning(AnsweredRequest.key)
+    )
+    if session.execute(claim).first() is not None:
+        return None
+    earlier = session.execute(
+        select(AnsweredRequest).where(AnsweredRequest.caller == caller, AnsweredRequest.key == key)
+    ).scalar_one()
+    if earlier.request_digest != digest:
+        raise InvalidInput(
+            "this Idempotency-Key was used for another request; take a new key for a new request",
+            code="idempotency_key_reused",
+        )
+    assert earlier.status is not None
+    if earlier.body is None:
+        raise Conflict(
+            "this request was done; its answer held a secret and was not kept: undo it and ask again with a new key",
+            code="answer_not_kept",
+        )
+    return Answer(earlier.status, earlier.body)
+
+
+def keep_answer(session: Session, caller: str, key: str, answer: Answer) -> None:
+    """Store the answer of a claimed request in the transaction that did the work."""
+    session.execute(
+        update(AnsweredRequest)
+        .where(AnsweredRequest.caller == caller, AnsweredRequest.key == key)
+        .values(status=answer.status, body=answer.body)
+    )
+
+
+def forget_old_answers(session: Session, *, now: datetime) -> None:
+    """Remove answers that are older than a repeat may be (docs/api.md says seven days)."""
+    session.execute(delete(AnsweredRequest).where(AnsweredRequest.answered_at < now - ANSWERS_ARE_KEPT))

@@ -1,0 +1,88 @@
+"""Read bodies and queries by pydantic; name each wrong field by a JSON pointer."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from flask import request
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails, from_json
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+
+from tollkeeper.errors import FieldError, InvalidInput
+
+Model = TypeVar("Model", bound=BaseModel)
+
+MOST_BODY_BYTES = 1 << 20
+MESSAGES = {"missing": "is missing", "extra_forbidden": "is no field here; remove it or mend its name"}
+
+
+def read_body(model: type[Model], *, most_bytes: int = MOST_BODY_BYTES) -> Model:
+    """Parse the JSON body; 415 for another content type, 400 for no JSON, InvalidInput (422) for wrong fields."""
+    if not request.is_json:
+        raise UnsupportedMediaType(f"Send application/json, not {request.mimetype or 'a body without a Content-Type'}.")
+    request.max_content_length = most_bytes
+    raw = request.get_data(cache=True)
+    try:
+        body = from_json(raw, allow_inf_nan=False)
+    except ValueError as error:
+        raise BadRequest(f"The body is no JSON: {error}.") from None
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        raise _invalid("body", error.errors(include_url=False), body) from None
+
+
+def read_query(model: type[Model]) -> Model:
+    """Parse the query string; a name given twice becomes a list where the model has one."""
+    given: dict[str, Any] = {
+        name: values if len(values) > 1 or _is_list(model, name) else values[0]
+        for name, values in request.args.to_dict(flat=False).items()
+    }
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise _invalid("query", error.errors(include_url=False), given) from None
+
+
+def json_pointer(location: Sequence[str | int], body: object, *, absent: bool) -> str:
+    """Return the RFC 6901 pointer of a pydantic location.
+
+    Pydantic puts tags of unions between the names; they are in no body, so a part that is not found is
+    skipped, unless it is the last one of an error about an absent field.
+    """
+    parts: list[str] = []
+    here = body
+    for index, part in enumerate(location):
+        if _holds(here, part):
+            here = here[part]  # type: ignore[index]  # _holds has looked
+        elif not (absent and index == len(location) - 1):
+            continue
+        parts.append(str(part).replace("~", "~0").replace("/", "~1"))
+    return "".join(f"/{part}" for part in parts)
+
+
+def _holds(container: object, part: str | int) -> bool:
+    if isinstance(container, list):
+        return isinstance(part, int) and part < len(container)
+    return isinstance(container, dict) and part in container
+
+
+def _invalid(where: str, errors: list[ErrorDetails], given: object) -> InvalidInput:
+    fields = tuple(
+        FieldError(json_pointer(error["loc"], given, absent=error["type"] == "missing"), _message(error))
+        for error in errors
+    )
+    names = ", ".join(dict.fromkeys(field.path or "the whole" for field in fields))
+    return InvalidInput(f"the {where} has wrong fields: {names}", fields)
+
+
+def _message(error: ErrorDetails) -> str:
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    message = MESSAGES.get(error["type"], error["msg"])
+    return message[:1].lower() + message[1:]
+
+
+def _is_list(model: type[BaseModel], name: str) -> bool:
+    field = model.model_fields.get(name)
+    return field is not None and getattr(field.annotation, "__origin__", None) is list
