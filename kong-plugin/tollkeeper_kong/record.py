@@ -1,0 +1,238 @@
+"""Exchange -> usage record: one CloudEvent per request, as in docs/wire-contract.md. Pure.
+
+Both capture modes come through here, so the same request makes the same record, with the same (source, id).
+"""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Context, Decimal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from tollkeeper_kong.exchange import (
+    NOTHING,
+    Consumer,
+    Entity,
+    Exchange,
+    KongResponse,
+    Latencies,
+    Number,
+    header_text,
+)
+from tollkeeper_kong.kong_ai import kong_llm, our_llm
+from tollkeeper_kong.llm import LlmUsage, is_stream
+
+ANONYMOUS = "anonymous"
+LONGEST_METHOD = 32
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_INSTANT_MS = 253402300799999  # the end of the year 9999
+_COST_DIGITS = Context(prec=12)  # Kong computes cost in binary floats: 3.734999999999999e-05 means 0.00003735
+
+
+class RecordConsumer(msgspec.Struct, frozen=True, gc=False):
+    """Whom Kong authenticated."""
+
+    id: str | UnsetType = UNSET
+    username: str | UnsetType = UNSET
+    custom_id: str | UnsetType = UNSET
+
+
+class RecordLatency(msgspec.Struct, frozen=True, gc=False):
+    """Milliseconds; a measurement, not part of what identifies the record."""
+
+    request: int | UnsetType = UNSET
+    kong: int | UnsetType = UNSET
+    upstream: int | UnsetType = UNSET
+
+
+class RecordBytes(msgspec.Struct, frozen=True, gc=False):
+    """Bytes on the client's wire, headers included."""
+
+    request: int | UnsetType = UNSET
+    response: int | UnsetType = UNSET
+
+
+class RecordLlm(msgspec.Struct, frozen=True, gc=False):
+    """What an LLM call used."""
+
+    provider: str | UnsetType = UNSET
+    model: str | UnsetType = UNSET
+    input_tokens: int | UnsetType = UNSET
+    output_tokens: int | UnsetType = UNSET
+    cached_tokens: int | UnsetType = UNSET
+    reasoning_tokens: int | UnsetType = UNSET
+    cost: str | UnsetType = UNSET
+    stream: bool = False
+    estimated: bool = False
+
+
+class RecordRefusal(msgspec.Struct, frozen=True, gc=False):
+    """Why Tollkeeper refused, or would have."""
+
+    code: str
+    limit_id: str | UnsetType = UNSET
+
+
+class RecordData(msgspec.Struct, frozen=True):
+    """What is known of the request; what is not known is left out."""
+
+    route: str | UnsetType = UNSET
+    service: str | UnsetType = UNSET
+    method: str | UnsetType = UNSET
+    status: int | UnsetType = UNSET
+    origin: str | UnsetType = UNSET
+    consumer: RecordConsumer | UnsetType = UNSET
+    credential: str | UnsetType = UNSET
+    latency_ms: RecordLatency | UnsetType = UNSET
+    bytes: RecordBytes | UnsetType = UNSET
+    llm: RecordLlm | UnsetType = UNSET
+    refused: RecordRefusal | UnsetType = UNSET
+    would_refuse: RecordRefusal | UnsetType = UNSET
+
+
+class UsageRecord(msgspec.Struct, frozen=True):
+    """A CloudEvent."""
+
+    specversion: str
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: str | UnsetType
+    data: RecordData
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def usage_record(exchange: Exchange, *, node: str, llm: LlmUsage | None = None) -> bytes:
+    """Write the usage record of a request as compact JSON.
+
+    `llm` is what the caller read of the answer's body; it goes before what the logs say.
+    """
+    request, response = exchange.request, exchange.response
+    assert request.id, "exchange_from_serialize refuses a request without an id"
+    return _encoder.encode(
+        UsageRecord(
+            specversion="1.0",
+            id=request.id,
+            source=f"kong/{node}",
+            type="kong.request",
+            subject=subject_of(exchange.consumer),
+            time=_time(exchange.started_at),
+            data=RecordData(
+                route=_name(exchange.route),
+                service=_name(exchange.service),
+                method=request.method[:LONGEST_METHOD] if request.method else UNSET,
+                status=_whole(response.status if response else None),
+                origin=exchange.source or UNSET,
+                consumer=_consumer(exchange.consumer),
+                credential=(exchange.credential and exchange.credential.id) or UNSET,
+                latency_ms=_latency(exchange.latencies),
+                bytes=RecordBytes(_whole(request.size), _whole(response.size if response else None)),
+                llm=_llm(exchange, llm),
+                refused=_refusal(exchange.source, response),
+                would_refuse=_would_refuse(exchange),
+            ),
+        )
+    )
+
+
+def subject_of(consumer: Consumer | None) -> str:
+    """Return whom the event is attributed to."""
+    return f"consumer:{consumer.id}" if consumer and consumer.id else ANONYMOUS
+
+
+def plain_decimal(value: Number) -> str | None:
+    """Write a cost without an exponent and without the noise of binary floats; None for what is no cost."""
+    amount = Decimal(str(value))
+    if not amount.is_finite() or not 0 <= amount < 10**12:
+        return None
+    return format(_COST_DIGITS.plus(amount).normalize(), "f")
+
+
+def _time(started_at: Number | None) -> str | UnsetType:
+    if started_at is None or not 0 <= started_at <= _LAST_INSTANT_MS:
+        return UNSET
+    instant = _EPOCH + timedelta(milliseconds=int(started_at))
+    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _name(entity: Entity | None) -> str | UnsetType:
+    """Return a route's or service's name; one without a name is known by its id."""
+    return (entity.name or entity.id or UNSET) if entity else UNSET
+
+
+def _consumer(consumer: Consumer | None) -> RecordConsumer | UnsetType:
+    if consumer is None or not consumer.id:
+        return UNSET
+    return RecordConsumer(consumer.id, consumer.username or UNSET, consumer.custom_id or UNSET)
+
+
+def _whole(value: Number | None) -> int | UnsetType:
+    return UNSET if value is None or not 0 <= value < 10**18 else int(value)
+
+
+def _latency(latencies: Latencies | None) -> RecordLatency | UnsetType:
+    if latencies is None:
+        return UNSET
+    return RecordLatency(_whole(latencies.request), _whole(latencies.kong), _whole(latencies.proxy))
+
+
+def _refusal(source: str | None, response: KongResponse | None) -> RecordRefusal | UnsetType:
+    """Read our own refusal from the answer's header; an upstream cannot forge it: its source is not `kong`."""
+    if source != "kong" or response is None or response.headers is None or response.headers.refused is None:
+        return UNSET
+    code, _, limit_id = header_text(response.headers.refused).partition(" ")
+    return RecordRefusal(code, limit_id if limit_id not in {"", "-"} else UNSET) if code else UNSET
+
+
+def _would_refuse(exchange: Exchange) -> RecordRefusal | UnsetType:
+    shadow = exchange.tollkeeper.would_refuse if exchange.tollkeeper else None
+    if shadow is None or not shadow.code:
+        return UNSET
+    return RecordRefusal(shadow.code, shadow.limit_id or UNSET)
+
+
+def _llm(exchange: Exchange, read: LlmUsage | None) -> RecordLlm | UnsetType:
+    if read is None and exchange.ai is NOTHING and exchange.tollkeeper is None:
+        return UNSET
+    logged, cost = kong_llm(exchange.ai, stream=_streamed(exchange))
+    exact = read or our_llm(exchange.tollkeeper)
+    if exact is None:
+        return _record_llm(logged, cost) if logged else UNSET
+    if logged:
+        cost = None if _counts(exact) != _counts(logged) else cost  # Kong's cost is of the counts that it saw
+        exact = msgspec.structs.replace(
+            exact, provider=logged.provider or exact.provider, model=exact.model or logged.model
+        )
+    return _record_llm(exact, cost)
+
+
+def _counts(usage: LlmUsage) -> tuple[int | None, int | None]:
+    return usage.input_tokens, usage.output_tokens
+
+
+def _streamed(exchange: Exchange) -> bool:
+    headers = exchange.response.headers if exchange.response else None
+    return headers is not None and is_stream(header_text(headers.content_type))
+
+
+def _record_llm(usage: LlmUsage, cost: Number | None) -> RecordLlm:
+    counted = usage.input_tokens is not None or usage.output_tokens is not None
+    unknown = 0 if counted else UNSET  # Kong before 3.11 does not say how much was cached: the contract has 0
+    return RecordLlm(
+        provider=usage.provider or UNSET,
+        model=usage.model or UNSET,
+        input_tokens=_known(usage.input_tokens, UNSET),
+        output_tokens=_known(usage.output_tokens, UNSET),
+        cached_tokens=_known(usage.cached_tokens, unknown),
+        reasoning_tokens=_known(usage.reasoning_tokens, unknown),
+        cost=UNSET if cost is None else plain_decimal(cost) or UNSET,
+        stream=usage.stream,
+        estimated=usage.estimated,
+    )
+
+
+def _known(count: int | None, otherwise: int | UnsetType) -> int | UnsetType:
+    return otherwise if count is None else count
