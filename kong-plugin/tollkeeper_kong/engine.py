@@ -1,0 +1,249 @@
+"""kong-pdk's plugin server without its event engine: RPC messages in, answers out, no lock and no thread.
+
+The wire format and the error texts are kong-pdk's. A handler is a generator that yields its PDK calls; it runs in the
+greenlet of whichever connection brought the message that moves it on. This file knows nothing of sockets.
+"""
+
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+import msgspec
+from gevent import GreenletExit
+
+from tollkeeper_kong.events import Event, WaitingEvents
+from tollkeeper_kong.instances import Config, Instance, Instances, Plugin, UnknownInstance, first_id
+from tollkeeper_kong.metrics import EngineCounters
+from tollkeeper_kong.pdk import Call, PdkError, Steps
+
+# kong-pdk takes the result of some PDK calls under names of their own; all mean the same step.
+_STEPS_OF = ("", "Service", "Consumer", "Route", "Plugin", "Credential", "MemoryStats", "MultiMap")
+_RETURN = msgspec.Raw(b"\xa3ret")
+_MOST_ID = 2**63
+
+_encode = msgspec.msgpack.Encoder().encode
+_pack_any = msgpack.Packer(unicode_errors="surrogatepass").pack  # a config echoed to Kong, whatever JSON it was
+_clock = time.perf_counter
+
+
+class Malformed(ValueError):
+    """The bytes are no RPC request; the connection cannot be trusted any further."""
+
+
+class RpcError(Exception):
+    """Kong is told the text of this error; the connection goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one server holds at most, whatever Kong or a stray client does."""
+
+    waiting_events: int = 16_384
+    event_seconds: float = 10.0
+    instances: int = 10_000
+
+
+class Engine:
+    """Answers Kong's RPC messages by running plugin handlers."""
+
+    def __init__(
+        self,
+        plugins: Mapping[str, Callable[[Config], Plugin]],
+        *,
+        limits: Limits | None = None,
+        counters: EngineCounters | None = None,
+        on_failure: Callable[[str, BaseException], None] | None = None,
+    ) -> None:
+        limits = limits or Limits()
+        self.counters = counters or EngineCounters()
+        self.instances = Instances(limits.instances)
+        self.waiting = WaitingEvents(most=limits.waiting_events, seconds=limits.event_seconds)
+        self._plugins = plugins
+        self._on_failure = on_failure or _ignore
+        self._next_event_id = first_id()
+        self._methods: dict[str, Callable[[int, object], bytes]] = {
+            "plugin.HandleEvent": self._handle_event,
+            "plugin.StepError": self._step_error,
+            "plugin.StartInstance": self._start_instance,
+            "plugin.CloseInstance": self._close_instance,
+            "plugin.InstanceStatus": self._instance_status,
+            "plugin.GetStatus": self._get_status,
+        } | {f"plugin.Step{of}": self._step for of in _STEPS_OF}
+
+    def answer(self, message: object) -> bytes:
+        """Return the reply to one decoded message; raises Malformed, and nothing else."""
+        if type(message) is not list or len(message) != 4:
+            raise Malformed("no RPC request")
+        kind, message_id, method, arguments = message
+        if kind != 0 or type(message_id) is not int or type(arguments) is not list:
+            raise Malformed("no RPC request")
+        if not 0 <= message_id < _MOST_ID:
+            raise Malformed("no message id")
+        try:
+            run = self._methods[method]
+        except (KeyError, TypeError):
+            return self._error(message_id, f"RPC for {printable(method)} is not supported")
+        try:
+            return run(message_id, arguments[0] if arguments else None)
+        except (RpcError, UnknownInstance) as error:
+            return self._error(message_id, printable(error))
+
+    def expire(self) -> int:
+        """End the events that Kong has abandoned; return how many. Called about once a second."""
+        self.instances.tick += 1
+        late = self.waiting.expire(_clock())
+        self.counters.expired += len(late)
+        return len(late)
+
+    def _handle_event(self, message_id: int, argument: Any) -> bytes:
+        try:
+            instance_id, phase = argument["InstanceId"], argument["EventName"]
+        except (TypeError, KeyError, IndexError):
+            raise RpcError("HandleEvent needs InstanceId and EventName") from None
+        instance = self.instances.get(instance_id)
+        instance.last_used = self.instances.tick
+        event_id = self._next_event_id
+        self._next_event_id = event_id + 1
+        begin = instance.plugin.phases.get(phase) if type(phase) is str else None
+        if begin is None:
+            return self._reply(message_id, event_id, _RETURN)
+        self.counters.begun[phase] += 1
+        try:
+            steps = begin()
+        except Exception as error:  # noqa: BLE001 - raised again in _advance, the edge of the plugin's phases
+            steps = _raise(error)
+        event = Event(event_id, instance, phase, steps, _clock())
+        return self._advance(message_id, event, event.send, None)
+
+    def _step(self, message_id: int, argument: Any) -> bytes:
+        event = self._take(argument)
+        return self._advance(message_id, event, event.send, argument.get("Data"))
+
+    def _step_error(self, message_id: int, argument: Any) -> bytes:
+        event = self._take(argument)
+        error = PdkError(printable(argument.get("Data")))
+        return self._advance(message_id, event, event.steps.throw, error)
+
+    def _take(self, argument: Any) -> Event:
+        if type(argument) is not dict:
+            raise RpcError("a step needs EventId")
+        event_id = argument.get("EventId")
+        event = self.waiting.take(event_id)
+        if event is None:
+            raise RpcError(f"event id {printable(event_id)} not found")
+        return event
+
+    def _advance(self, message_id: int, event: Event, move: Callable[..., Call], value: object) -> bytes:
+        """Run the handler up to its next PDK call, its end or its failure."""
+        try:
+            call = move(value)
+            packed, ends = call.packed, call.ends_event
+        except StopIteration:
+            return self._end(message_id, event, _RETURN)
+        except (GreenletExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - the edge of the plugin's phases; counted and logged in _failed
+            event.close()
+            return self._end(message_id, event, self._failed(event.instance, event.phase, error))
+        raw = msgspec.Raw(packed)
+        if ends:
+            event.close()
+            self.counters.exits += 1
+            return self._end(message_id, event, raw)
+        if self.waiting.add(event, _clock()) is not None:
+            self.counters.crowded_out += 1
+        return self._reply(message_id, event.event_id, raw)
+
+    def _end(self, message_id: int, event: Event, raw: msgspec.Raw) -> bytes:
+        self.counters.ended(event.phase, _clock() - event.started)
+        return self._reply(message_id, event.event_id, raw)
+
+    def _failed(self, instance: Instance, phase: str, error: BaseException) -> msgspec.Raw:
+        """Count and tell a handler's failure; return what ends the event."""
+        self.counters.failed[phase] += 1
+        self._on_failure(phase, error)
+        call = instance.plugin.failure_answer(phase)
+        return _RETURN if call is None else msgspec.Raw(call.packed)
+
+    def _start_instance(self, message_id: int, argument: Any) -> bytes:
+        try:
+            name, config = argument["Name"], json.loads(argument["Config"])
+            build = self._plugins[name]
+        except (TypeError, KeyError, IndexError, ValueError, RecursionError) as error:
+            raise RpcError(f"cannot start an instance: {type(error).__name__} in Name or Config") from None
+        if type(config) is not dict:
+            raise RpcError("cannot start an instance: Config is not an object")
+        try:
+            plugin = build(config)
+        except Exception as error:
+            self.counters.failed["start"] += 1
+            self._on_failure("start", error)
+            raise RpcError(f"cannot start an instance of {name}: {type(error).__name__}") from error
+        instance = self.instances.start(name, config, plugin)
+        try:
+            return self._result(message_id, instance.status())
+        except RpcError:
+            self.instances.close(instance.instance_id)
+            raise
+
+    def _close_instance(self, message_id: int, argument: Any) -> bytes:
+        status = self.instances.close(argument).status()
+        del status["StartTime"]
+        return self._result(message_id, status)
+
+    def _instance_status(self, message_id: int, argument: Any) -> bytes:
+        return self._result(message_id, self.instances.get(argument).status())
+
+    def _get_status(self, message_id: int, _argument: Any) -> bytes:
+        plugins = {
+            name: {"Name": name, "Instances": [i.status() for i in self.instances.all() if i.name == name]}
+            for name in self._plugins
+        }
+        return self._result(message_id, {"Pid": os.getpid(), "Plugins": plugins})
+
+    @staticmethod
+    def _reply(message_id: int, event_id: int, raw: msgspec.Raw) -> bytes:
+        return _encode((1, message_id, None, {"Data": raw, "EventId": event_id}))
+
+    @staticmethod
+    def _result(message_id: int, result: dict[str, object]) -> bytes:
+        try:
+            packed: bytes = _pack_any((1, message_id, None, result))
+        except (ValueError, OverflowError):  # a config that only hostile JSON can hold
+            raise RpcError("Config holds what MessagePack cannot") from None
+        return packed
+
+    def _error(self, message_id: int, text: str) -> bytes:
+        self.counters.rpc_errors += 1
+        return _encode((1, message_id, text, None))
+
+
+def printable(value: object) -> str:
+    """Return a short text of a value from outside that is safe to log and to send."""
+    text = str(value) if not isinstance(value, list | dict | bytes) else type(value).__name__
+    return re.sub(r"[^\x20-\x7e]", "?", text[:200])
+
+
+def whereabouts(error: BaseException) -> str:
+    """Say what failed and where, without the error's text: it may quote a request."""
+    traceback = error.__traceback__
+    place = ""
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        place = f" at {os.path.basename(code.co_filename)}:{traceback.tb_lineno} in {code.co_name}"  # noqa: PTH119
+        traceback = traceback.tb_next
+    return type(error).__name__ + place
+
+
+def _raise(error: Exception) -> Steps:
+    raise error
+    yield  # makes this a generator: the error shows up where a handler's errors do
+
+
+def _ignore(_where: str, _error: BaseException) -> None:
+    """Tell nobody: the default of an engine in a test."""

@@ -1,0 +1,154 @@
+"""The plugin server's life: accept, sweep, notice an orphan, drain on SIGTERM."""
+
+import errno
+import os
+import resource
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import gevent
+import gevent.event
+from gevent.hub import get_hub
+
+from tollkeeper_kong.connection import Connection
+from tollkeeper_kong.engine import Engine
+from tollkeeper_kong.listener import PublishedSocket
+
+_ACCEPTS_PER_TURN = 64
+_FULL = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """How a server listens and how it ends."""
+
+    socket_path: Path
+    socket_mode: int = 0o660
+    backlog: int = 4096
+    connections: int = 16_384
+    half_message_seconds: float = 10.0
+    drain_seconds: float = 5.0
+    ends_with_parent: bool = False
+
+
+class Server:
+    """Serves one engine on one unix socket until it is stopped."""
+
+    def __init__(self, engine: Engine, options: ServerOptions) -> None:
+        self._engine = engine
+        self._options = options
+        self._connections: set[Connection] = set()
+        self._stopping = gevent.event.Event()
+        self.stop_reason = ""
+
+    @property
+    def open_connections(self) -> int:
+        """How many connections are open now."""
+        return len(self._connections)
+
+    def stop(self, reason: str) -> None:
+        """Begin to drain; `serve` returns when that is done. May be called more than once."""
+        self.stop_reason = self.stop_reason or reason
+        self._stopping.set()
+
+    def serve(self, *, started: Callable[[], None] | None = None) -> None:
+        """Answer Kong until SIGTERM, SIGINT, `stop` or, where that is asked for, the end of the parent process."""
+        _raise_open_files_limit()
+        published = PublishedSocket(
+            self._options.socket_path, mode=self._options.socket_mode, backlog=self._options.backlog
+        )
+        signals = [
+            gevent.signal_handler(number, self.stop, signal.Signals(number).name)
+            for number in (signal.SIGTERM, signal.SIGINT)
+        ]
+        acceptor = _Acceptor(published.socket, self._accepted, self._engine)
+        sweeper = gevent.spawn(self._sweep)
+        try:
+            if started:
+                started()
+            self._stopping.wait()
+        finally:
+            acceptor.close()
+            published.withdraw()
+            self._drain()
+            sweeper.kill()
+            for handler in signals:
+                handler.cancel()
+
+    def _accepted(self, sock: socket.socket) -> None:
+        if len(self._connections) >= self._options.connections:
+            self._engine.counters.accept_failures += 1
+            sock.close()
+            return
+        connection = Connection(sock, self._engine)
+        self._connections.add(connection)
+        self._engine.counters.connections += 1
+        connection.start(self._connections.discard)
+
+    def _sweep(self) -> None:
+        """Once a second, end what was abandoned: events, half messages, this server when its parent is gone."""
+        parent = os.getppid()
+        while True:
+            gevent.sleep(1.0)
+            self._engine.expire()
+            before = time.monotonic() - self._options.half_message_seconds
+            for connection in list(self._connections):
+                if connection.half_since is not None and connection.half_since < before:
+                    self._engine.counters.half_messages += 1
+                    connection.close()
+            if self._options.ends_with_parent and os.getppid() != parent:
+                self.stop("the parent process is gone")
+
+    def _drain(self) -> None:
+        """Let events that have begun end, within the time allowed, then close every connection."""
+        deadline = time.monotonic() + self._options.drain_seconds
+        while len(self._engine.waiting) and time.monotonic() < deadline:
+            gevent.sleep(0.02)
+        for connection in list(self._connections):
+            connection.close()
+        while self._connections and time.monotonic() < deadline + 1:
+            gevent.sleep(0.01)
+
+
+class _Acceptor:
+    """Takes new connections off the listening socket, and pauses when the process has no file descriptor left."""
+
+    def __init__(self, listening: socket.socket, accepted: Callable[[socket.socket], None], engine: Engine) -> None:
+        self._listening = listening
+        self._accepted = accepted
+        self._engine = engine
+        loop = get_hub().loop
+        self._watcher = loop.io(listening.fileno(), 1)
+        self._pause = loop.timer(0.1)
+        self._watcher.start(self._accept)
+
+    def close(self) -> None:
+        """Accept no more."""
+        for watcher in (self._watcher, self._pause):
+            watcher.stop()
+            watcher.close()
+
+    def _accept(self) -> None:
+        for _ in range(_ACCEPTS_PER_TURN):
+            try:
+                sock, _address = self._listening.accept()
+            except (BlockingIOError, ConnectionAbortedError, InterruptedError):
+                return
+            except OSError as error:
+                self._engine.counters.accept_failures += 1
+                if error.errno in _FULL:
+                    self._watcher.stop()
+                    self._pause.start(self._watcher.start, self._accept)
+                return
+            sock.settimeout(0)
+            self._accepted(sock)
+
+
+def _raise_open_files_limit() -> None:
+    """Allow as many open files as the system lets us: each of Kong's pooled connections is one."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
