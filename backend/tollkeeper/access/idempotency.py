@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from tollkeeper.access.tables import AnsweredRequest
 from tollkeeper.errors import Conflict, InvalidInput
+from tollkeeper.storage.upsert import insert_into
 
 ANSWERS_ARE_KEPT = timedelta(days=7)
 MOST_KEY_CHARACTERS = 255
@@ -34,9 +34,8 @@ def claim_request(session: Session, caller: str, key: str, digest: str, *, now: 
     """
     if not key.isascii() or not key.isprintable() or not 0 < len(key) <= MOST_KEY_CHARACTERS:
         raise InvalidInput.of("/Idempotency-Key", f"needs 1 to {MOST_KEY_CHARACTERS} printable ASCII characters")
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
     claim = (
-        dialect.insert(AnsweredRequest)
+        insert_into(session, AnsweredRequest)
         .values(caller=caller, key=key, request_digest=digest, answered_at=now)
         .on_conflict_do_nothing()
         .returning(AnsweredRequest.key)
