@@ -1,0 +1,111 @@
+"""Keep issued invoices unchanged: a digest over the content, and triggers that refuse to change it.
+
+The triggers stand below every program that writes to the database, so that a mistake in our own code or an
+UPDATE by hand fails as well. Migrations run `immutability_ddl` too (tests/invoices/test_immutable.py).
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import DDL, event
+
+from tollkeeper.invoices.tables import Invoice, InvoiceLine
+
+# The later life of a document; everything else is its content and never changes once it is issued.
+LIVING_COLUMNS = frozenset(
+    {
+        "status", "paid_at", "voided_at", "amount_paid_minor",
+        "stripe_id", "stripe_status", "stripe_problem", "stripe_is_stand_in", "hosted_invoice_url",
+    }
+)  # fmt: skip
+FIXED_COLUMNS = tuple(column.name for column in Invoice.__table__.columns if column.name not in LIVING_COLUMNS)
+LINE_COLUMNS = tuple(column.name for column in InvoiceLine.__table__.columns)
+
+
+def content_digest(invoice: Invoice, lines: Sequence[InvoiceLine]) -> str:
+    """Return sha256 over everything that an issued invoice says, as canonical JSON."""
+    document = {
+        "invoice": {name: _plain(getattr(invoice, name)) for name in FIXED_COLUMNS if name != "content_digest"},
+        "lines": [
+            {name: _plain(getattr(line, name)) for name in LINE_COLUMNS}
+            for line in sorted(lines, key=lambda line: line.position)
+        ],
+    }
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, str | int | dict | list):
+        return value
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    # A decimal comes back from the two engines with different trailing zeros; its number is what is signed.
+    return format(value.normalize(), "f")
+
+
+def immutability_ddl(dialect: str) -> tuple[str, ...]:
+    """Return the statements that create the triggers, for migrations and for fresh schemas."""
+    return _postgresql_ddl() if dialect == "postgresql" else _sqlite_ddl()
+
+
+def _sqlite_ddl() -> tuple[str, ...]:
+    changed = " OR ".join(f"NEW.{name} IS NOT OLD.{name}" for name in FIXED_COLUMNS)
+    return (
+        _sqlite_trigger("invoices", "UPDATE", f"OLD.status <> 'draft' AND (NEW.status = 'draft' OR {changed})"),
+        _sqlite_trigger("invoices", "DELETE", "OLD.status <> 'draft'"),
+        _sqlite_trigger("invoice_lines", "INSERT", _line_is_issued("NEW")),
+        _sqlite_trigger("invoice_lines", "UPDATE", _line_is_issued("OLD")),
+        _sqlite_trigger("invoice_lines", "DELETE", _line_is_issued("OLD")),
+    )
+
+
+def _line_is_issued(row: str) -> str:
+    return f"(SELECT status FROM invoices WHERE id = {row}.invoice_id) <> 'draft'"  # noqa: S608 - no input in it
+
+
+def _sqlite_trigger(table: str, verb: str, condition: str) -> str:
+    return (
+        f"CREATE TRIGGER {table}_keep_{verb.lower()} BEFORE {verb} ON {table} WHEN {condition} "
+        "BEGIN SELECT RAISE(ABORT, 'an issued invoice never changes'); END"
+    )
+
+
+def _postgresql_ddl() -> tuple[str, ...]:
+    changed = " OR ".join(f"NEW.{name} IS DISTINCT FROM OLD.{name}" for name in FIXED_COLUMNS)
+    return (
+        _postgresql_function("invoices", "OLD.status <> 'draft'", f"NEW.status = 'draft' OR {changed}"),
+        _postgresql_function("invoice_lines", "TRUE", _line_is_issued("NEW")),
+        _postgresql_trigger("invoices", "UPDATE OR DELETE"),
+        _postgresql_trigger("invoice_lines", "INSERT OR UPDATE OR DELETE"),
+    )
+
+
+def _postgresql_function(table: str, is_kept: str, changes: str) -> str:
+    refuse = "RAISE EXCEPTION 'an issued invoice never changes' USING ERRCODE = 'integrity_constraint_violation'"
+    deleted = _line_is_issued("OLD") if table == "invoice_lines" else is_kept
+    return (
+        f"CREATE OR REPLACE FUNCTION tollkeeper_keep_{table}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        f"IF TG_OP = 'DELETE' THEN IF {deleted} THEN {refuse}; END IF; RETURN OLD; END IF; "
+        f"IF {is_kept} AND ({changes}) THEN {refuse}; END IF; RETURN NEW; END $$"
+    )
+
+
+def _postgresql_trigger(table: str, verbs: str) -> str:
+    return (
+        f"CREATE OR REPLACE TRIGGER {table}_keep BEFORE {verbs} ON {table} "
+        f"FOR EACH ROW EXECUTE FUNCTION tollkeeper_keep_{table}()"
+    )
+
+
+def _create_triggers_with_the_tables() -> None:
+    # InvoiceLine is created after Invoice, so both tables are there.
+    for dialect in ("sqlite", "postgresql"):
+        for statement in immutability_ddl(dialect):
+            # DDL() formats with %, and none of the statements holds one
+            event.listen(InvoiceLine.__table__, "after_create", DDL(statement).execute_if(dialect=dialect))
+
+
+_create_triggers_with_the_tables()

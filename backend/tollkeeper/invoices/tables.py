@@ -1,0 +1,145 @@
+"""Tables of the invoices room: legal entities, invoices, their lines, and the charges that were billed."""
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tollkeeper.storage.base import Base, ExactDecimal, Json, UtcDateTime
+
+DEFAULT_LEGAL_ENTITY = "default"
+
+
+class InvoiceStatus(StrEnum):
+    """The states of a document; it only ever moves to the right or down (docs/invoices.md)."""
+
+    DRAFT = "draft"
+    ISSUED = "issued"
+    PAID = "paid"
+    UNCOLLECTIBLE = "uncollectible"
+    VOID = "void"
+
+
+class ChargeKind(StrEnum):
+    """What a billed period is: the charge itself, or a later correction of it."""
+
+    CHARGE = "charge"
+    CREDIT = "credit"
+    ADJUSTMENT = "adjustment"
+
+
+class LegalEntity(Base):
+    """Who sells; each has its own gap-free sequence of numbers, and the row is the lock of that sequence."""
+
+    __tablename__ = "legal_entities"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    number_prefix: Mapped[str]
+    last_number: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class Invoice(Base):
+    """What a payer owes for periods of its own subscriptions and those of the customers that it pays for.
+
+    Once it is not a draft any more, only the columns of its later life may change: `LIVING_COLUMNS` in
+    immutable.py, whose triggers refuse the rest.
+    """
+
+    __tablename__ = "invoices"
+    __table_args__ = (
+        UniqueConstraint("legal_entity", "sequence_number"),
+        CheckConstraint("(status = 'draft') = (number IS NULL)", name="issued_has_number"),
+        Index("ix_invoices_customer_id_created_at", "customer_id", "created_at"),
+        # the sync to Stripe and check-books walk the invoices of one status
+        Index("ix_invoices_status_stripe_status", "status", "stripe_status"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    legal_entity: Mapped[str] = mapped_column(ForeignKey("legal_entities.key"))
+    number: Mapped[str | None] = mapped_column(unique=True)
+    sequence_number: Mapped[int | None] = mapped_column(BigInteger)
+    customer_id: Mapped[str] = mapped_column(ForeignKey("customers.id"))
+    buyer: Mapped[dict[str, Any]] = mapped_column(Json)
+    currency: Mapped[str]
+    status: Mapped[str]
+    period_start: Mapped[datetime] = mapped_column(UtcDateTime)
+    period_end: Mapped[datetime] = mapped_column(UtcDateTime)
+    total_minor: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    issued_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    content_digest: Mapped[str | None]
+
+    paid_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    voided_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    amount_paid_minor: Mapped[int] = mapped_column(BigInteger, default=0)
+    stripe_id: Mapped[str | None] = mapped_column(unique=True)
+    stripe_status: Mapped[str | None]
+    stripe_problem: Mapped[str | None]
+    stripe_is_stand_in: Mapped[bool] = mapped_column(default=False)
+    hosted_invoice_url: Mapped[str | None]
+
+
+class InvoiceLine(Base):
+    """One line of an invoice; the charge that it belongs to, with its proof, is `billed_period_id`."""
+
+    __tablename__ = "invoice_lines"
+    __table_args__ = (UniqueConstraint("invoice_id", "position"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"))
+    position: Mapped[int]
+    billed_period_id: Mapped[str] = mapped_column(ForeignKey("billed_periods.id"), index=True)
+    customer_id: Mapped[str] = mapped_column(ForeignKey("customers.id"))
+    subscription_id: Mapped[str] = mapped_column(ForeignKey("subscriptions.id"))
+    plan_version_id: Mapped[str] = mapped_column(ForeignKey("plan_versions.id"))
+    rate_card_key: Mapped[str]
+    kind: Mapped[str]
+    description: Mapped[str]
+    quantity: Mapped[Decimal] = mapped_column(ExactDecimal)
+    unit_price: Mapped[Decimal | None] = mapped_column(ExactDecimal)
+    amount_minor: Mapped[int] = mapped_column(BigInteger)
+    period_start: Mapped[datetime] = mapped_column(UtcDateTime)
+    period_end: Mapped[datetime] = mapped_column(UtcDateTime)
+    proof: Mapped[dict[str, Any]] = mapped_column(Json)
+
+
+class BilledPeriod(Base):
+    """A charge for one rate card's period, or a correction of it: the unique key is why none is billed twice.
+
+    The name of the charge is (subscription, term, phase, rate card, start); what it was charged is the sum
+    over its revisions. A row without an invoice waits for the payer's next one if it is worth something, and
+    needs no document if it is worth nothing. Voiding an invoice makes its rows wait again, unless it forgives.
+    """
+
+    __tablename__ = "billed_periods"
+    __table_args__ = (
+        UniqueConstraint("subscription_id", "term_id", "phase_key", "rate_card_key", "period_start", "revision"),
+        Index("ix_billed_periods_invoice_id", "invoice_id"),
+        # what waits for a payer's next invoice
+        Index("ix_billed_periods_customer_id_invoice_id", "customer_id", "invoice_id"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    subscription_id: Mapped[str] = mapped_column(ForeignKey("subscriptions.id"))
+    term_id: Mapped[str] = mapped_column(ForeignKey("subscription_terms.id"))
+    phase_key: Mapped[str]
+    rate_card_key: Mapped[str]
+    period_start: Mapped[datetime] = mapped_column(UtcDateTime)
+    revision: Mapped[int]
+
+    kind: Mapped[str]
+    plan_version_id: Mapped[str] = mapped_column(ForeignKey("plan_versions.id"))
+    customer_id: Mapped[str] = mapped_column(ForeignKey("customers.id"))
+    period_end: Mapped[datetime] = mapped_column(UtcDateTime)
+    currency: Mapped[str]
+    quantity: Mapped[Decimal] = mapped_column(ExactDecimal)
+    event_count: Mapped[int] = mapped_column(BigInteger)
+    amount_minor: Mapped[int] = mapped_column(BigInteger)
+    proof: Mapped[dict[str, Any]] = mapped_column(Json)
+    invoice_id: Mapped[str | None] = mapped_column(ForeignKey("invoices.id"))
+    billed_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -1,0 +1,75 @@
+"""Make the Stripe client: per instance, with timeouts, two retries, no telemetry; or the stand-in."""
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import stripe
+
+from tollkeeper.errors import InvalidInput
+from tollkeeper.payments.stand_in import StandInHttpClient
+from tollkeeper.storage.session import Database
+
+CONNECT_TIMEOUT_SECONDS = 5
+READ_TIMEOUT_SECONDS = 30
+MAX_NETWORK_RETRIES = 2
+# Stripe allows 25 requests a second per endpoint; what we spare is for the operator's other programs.
+MOST_REQUESTS_PER_SECOND = 20
+STAND_IN_KEY = "sk_test_stand_in"
+
+
+@dataclass(frozen=True, slots=True)
+class StripeAccount:
+    """A client and what it talks to."""
+
+    client: stripe.StripeClient
+    is_stand_in: bool
+    is_live: bool
+
+
+class PacedRequestsClient(stripe.RequestsClient):
+    """Stripe's `requests` client, slowed down to a steady rate over all threads."""
+
+    def __init__(self, timeout: tuple[float, float], least_gap_seconds: float) -> None:
+        super().__init__(timeout=timeout)
+        self._least_gap_seconds = least_gap_seconds
+        self._lock = threading.Lock()
+        self._next_at = 0.0
+
+    def request(self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None) -> Any:
+        """Wait for this request's turn, then send it."""
+        with self._lock:
+            turn = max(self._next_at, time.monotonic())
+            self._next_at = turn + self._least_gap_seconds
+        time.sleep(max(0.0, turn - time.monotonic()))
+        return super().request(method, url, headers, post_data)
+
+
+def open_stripe(api_key: str, api_base: str | None = None) -> StripeAccount:
+    """Return a client of the account of this key; call it after a fork, never before.
+
+    `api_base` is another address for Stripe's API (a proxy, a test double). Raises InvalidInput without a key.
+    """
+    if not api_key.strip():
+        raise InvalidInput.of("/STRIPE_API_KEY", "is empty; set Stripe's secret key (sk_... or rk_...)")
+    if api_key.startswith("pk_"):
+        raise InvalidInput.of("/STRIPE_API_KEY", "is a publishable key; set the secret key (sk_... or rk_...)")
+    # Telemetry writes to the home directory and fails where there is none; it has no per-client switch.
+    stripe.enable_telemetry = False
+    transport = PacedRequestsClient((CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS), 1 / MOST_REQUESTS_PER_SECOND)
+    client = stripe.StripeClient(
+        api_key.strip(),
+        base_addresses={"api": api_base.rstrip("/")} if api_base else {},
+        max_network_retries=MAX_NETWORK_RETRIES,
+        http_client=transport,
+    )
+    return StripeAccount(client, is_stand_in=False, is_live="_live_" in api_key)
+
+
+def open_stand_in(database: Database) -> StripeAccount:
+    """Return a client of the in-process stand-in, whose objects are kept in our own database."""
+    stripe.enable_telemetry = False
+    client = stripe.StripeClient(STAND_IN_KEY, max_network_retries=0, http_client=StandInHttpClient(database))
+    return StripeAccount(client, is_stand_in=True, is_live=False)
