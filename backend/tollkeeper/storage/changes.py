@@ -6,10 +6,10 @@ also derive everything again once in a while.
 """
 
 from sqlalchemy import func, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from tollkeeper.storage.base import Base
+from tollkeeper.storage.upsert import insert_into
 
 
 class ChangeCounter(Base):
@@ -23,9 +23,8 @@ class ChangeCounter(Base):
 
 def note_change(session: Session, topic: str) -> None:
     """Count one change of the topic; visible to others when the caller's transaction is."""
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     session.execute(
-        insert(ChangeCounter)
+        insert_into(session, ChangeCounter)
         .values(topic=topic, changes=1)
         .on_conflict_do_update(index_elements=["topic"], set_={"changes": ChangeCounter.changes + 1})
     )
