@@ -1,0 +1,119 @@
+"""Say whose a consumer is: map it, end a mapping, map it anew from a date on."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tollkeeper.customers.attribute import attribute_subjects, mappings_of
+from tollkeeper.customers.customers import get_customer
+from tollkeeper.customers.tables import ConsumerMapping, Subject
+from tollkeeper.errors import Conflict, InvalidInput, NotFound
+from tollkeeper.storage.changes import note_change
+from tollkeeper.storage.ids import new_id
+from tollkeeper.storage.locks import wait_for_turn
+
+MATCHES = ("subject", "id", "username", "custom_id")
+COLUMN_OF = {
+    "subject": Subject.subject,
+    "id": Subject.consumer_id,
+    "username": Subject.username,
+    "custom_id": Subject.custom_id,
+}
+
+
+def map_consumer(
+    session: Session, customer: str, match: str, value: str, *, since: datetime | None = None, now: datetime
+) -> ConsumerMapping:
+    """Attribute a consumer's usage to a customer from `since` (by default from now) on.
+
+    `match` says what `value` is: Kong's id, username or custom_id of the consumer, or the raw subject.
+    Raises Conflict when the consumer is mapped at that time already; to move it, use `remap_consumer`.
+    """
+    wait_for_turn(session, "mappings")
+    mapping = ConsumerMapping(
+        id=new_id("map"),
+        customer_id=get_customer(session, customer).id,
+        match=match,
+        value=value,
+        valid_from=since or now,
+        valid_to=None,
+        created_at=now,
+    )
+    _check(mapping)
+    _refuse_overlap(session, mapping)
+    session.add(mapping)
+    session.flush()
+    _attribute(session, mapping)
+    return mapping
+
+
+def remap_consumer(
+    session: Session, customer: str, match: str, value: str, *, since: datetime, now: datetime
+) -> ConsumerMapping:
+    """Move a consumer to another customer from `since` on; what it used before stays where it is."""
+    wait_for_turn(session, "mappings")
+    for mapping in list_mappings(session, match=match, value=value):
+        if mapping.valid_to is None or mapping.valid_to > since:
+            if mapping.valid_from >= since:
+                session.delete(mapping)
+            else:
+                mapping.valid_to = since
+    session.flush()
+    return map_consumer(session, customer, match, value, since=since, now=now)
+
+
+def end_mapping(session: Session, mapping_id: str, *, at: datetime) -> ConsumerMapping:
+    """End a mapping at an instant (exclusive): from then on the consumer's usage is unmapped."""
+    mapping = session.get(ConsumerMapping, mapping_id)
+    if mapping is None:
+        raise NotFound(f"there is no mapping {mapping_id!r}")
+    if mapping.valid_from >= at:
+        raise InvalidInput.of("/at", f"must be after {mapping.valid_from.isoformat()}, when the mapping begins")
+    mapping.valid_to = at
+    session.flush()
+    _attribute(session, mapping)
+    return mapping
+
+
+def list_mappings(
+    session: Session, *, customer_id: str | None = None, match: str | None = None, value: str | None = None
+) -> Sequence[ConsumerMapping]:
+    """List mappings, by time of making."""
+    query = select(ConsumerMapping).order_by(ConsumerMapping.id)
+    if customer_id is not None:
+        query = query.where(ConsumerMapping.customer_id == customer_id)
+    if match is not None:
+        query = query.where(ConsumerMapping.match == match)
+    if value is not None:
+        query = query.where(ConsumerMapping.value == value)
+    return session.scalars(query).all()
+
+
+def _check(mapping: ConsumerMapping) -> None:
+    if mapping.match not in MATCHES:
+        raise InvalidInput.of("/match", f"{mapping.match!r} is none of {', '.join(MATCHES)}")
+    if not mapping.value:
+        raise InvalidInput.of("/value", "must not be empty")
+
+
+def _refuse_overlap(session: Session, new: ConsumerMapping) -> None:
+    rivals = list(list_mappings(session, match=new.match, value=new.value))
+    for subject in _subjects(session, new):
+        rivals += [rival for rival in mappings_of(session, subject) if rival.customer_id != new.customer_id]
+    for rival in rivals:
+        if rival.valid_to is None or rival.valid_to > new.valid_from:
+            raise Conflict(
+                f"the consumer is mapped by {rival.match} {rival.value!r} to customer {rival.customer_id} from "
+                f"{rival.valid_from.isoformat()} on; end that mapping or map it anew from a later date"
+            )
+
+
+def _attribute(session: Session, mapping: ConsumerMapping) -> None:
+    note_change(session, "mappings")
+    attribute_subjects(session, [subject.subject for subject in _subjects(session, mapping)])
+
+
+def _subjects(session: Session, mapping: ConsumerMapping) -> Sequence[Subject]:
+    return session.scalars(select(Subject).where(COLUMN_OF[mapping.match] == mapping.value)).all()

@@ -1,0 +1,1 @@
+"""What Kong knows: consumers, routes and services, read from a declarative file or the Admin API."""

@@ -1,0 +1,186 @@
+"""An event as it comes in: CloudEvents 1.0, decoded and checked one by one; pure."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any
+
+import msgspec
+
+from tollkeeper.errors import TollkeeperError
+
+KONG_REQUEST = "kong.request"
+ANONYMOUS = "anonymous"
+MOST_EVENTS = 10_000
+MOST_DATA_BYTES = 64 << 10
+MOST_AHEAD = timedelta(minutes=5)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+EARLIEST_US = (datetime(1, 1, 2, tzinfo=UTC) - EPOCH) // MICROSECOND
+TOO_DEEP = "is nested too deeply"
+
+Word = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+
+
+class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One CloudEvent; extension attributes are not kept."""
+
+    specversion: str = "1.0"
+    id: Word
+    source: Word
+    type: Word
+    subject: Word | None = None
+    time: str | datetime | None = None
+    datacontenttype: str | None = None
+    dataschema: str | None = None
+    data: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """An event that was refused; `error` begins with the JSON pointer of what is wrong."""
+
+    index: int
+    id: str | None
+    error: str
+
+
+class MalformedBody(TollkeeperError):
+    """The body as a whole is no JSON."""
+
+    code = "malformed_json"
+
+
+class EventRefused(Exception):
+    """One event is wrong: a JSON pointer and what to mend."""
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(f"{path}: {message}")
+
+
+_elements = msgspec.json.Decoder(list[msgspec.Raw])
+_event = msgspec.json.Decoder(Event, float_hook=Decimal)
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+def decode_events(body: bytes) -> tuple[list[tuple[int, Event]], list[Rejection]]:
+    """Split a JSON object or array into events with their index and those that cannot be read, with the reason.
+
+    Raises MalformedBody if the body is no JSON object or array as a whole.
+    """
+    events: list[tuple[int, Event]] = []
+    rejected: list[Rejection] = []
+    for index, raw in enumerate(_split(body)):
+        try:
+            events.append((index, read_event(raw)))
+        except EventRefused as refusal:
+            rejected.append(Rejection(index, _id_of(raw), str(refusal)))
+    return events, rejected
+
+
+def _split(body: bytes) -> Sequence[bytes | msgspec.Raw]:
+    start = body.lstrip()[:1]
+    if start == b"{":
+        return [body]
+    if start != b"[":
+        raise MalformedBody("the body is no JSON object or array of events")
+    try:
+        return _elements.decode(body)
+    except RecursionError:
+        raise MalformedBody("the body is nested too deeply") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedBody(f"the body is no JSON: {error}") from None
+
+
+def read_event(raw: bytes | msgspec.Raw) -> Event:
+    """Decode one event; raises EventRefused naming the wrong field."""
+    try:
+        event = _event.decode(raw)
+    except msgspec.ValidationError as error:
+        raise refusal_of(error) from None
+    except RecursionError:
+        raise EventRefused("/data", TOO_DEEP) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, ArithmeticError) as error:
+        raise EventRefused("", f"is no JSON: {error}") from None
+    # Written again compactly it has the same length, unless a key was there twice: then the raw text is
+    # longer. Raw texts with blanks or foreign spellings are longer, too, and take the slower look.
+    if len(_encoder.encode(event)) != len(memoryview(raw)):
+        _refuse_duplicate_keys(bytes(memoryview(raw)))
+    return event
+
+
+def microseconds_of(instant: datetime) -> int:
+    """Return the microseconds since 1970."""
+    return (instant - EPOCH) // MICROSECOND
+
+
+def instant_of(time_us: int) -> datetime:
+    """Return the instant of microseconds since 1970."""
+    return EPOCH + timedelta(microseconds=time_us)
+
+
+def time_us_of(event: Event, *, now: datetime) -> int | None:
+    """Return the event's time in microseconds since 1970, None if it has none; raises EventRefused."""
+    if event.time is None:
+        return None
+    try:
+        instant = msgspec.convert(event.time, datetime)
+        aware = instant.tzinfo is not None
+    except msgspec.ValidationError:
+        aware = False
+    if not aware:
+        raise EventRefused("/time", "is no RFC 3339 time with an offset; write it like 2026-11-22T07:29:57.926Z")
+    time_us = microseconds_of(instant)
+    if time_us < EARLIEST_US:
+        raise EventRefused("/time", "is before the year 1")
+    if time_us > microseconds_of(now + MOST_AHEAD):
+        raise EventRefused("/time", "is more than 5 minutes in the future")
+    return time_us
+
+
+def check_event(event: Event) -> None:
+    """Refuse what decoding cannot: another version, NUL characters, data that is too large."""
+    if event.specversion != "1.0":
+        raise EventRefused("/specversion", f"must be '1.0', not {event.specversion[:20]!r}")
+    for path, text in (
+        ("/id", event.id),
+        ("/source", event.source),
+        ("/type", event.type),
+        ("/subject", event.subject),
+    ):
+        if text is not None and "\x00" in text:
+            raise EventRefused(path, "holds a NUL character")
+
+
+def refusal_of(error: msgspec.ValidationError, root: str = "") -> EventRefused:
+    """Turn msgspec's "Expected `str`, got `int` - at `$.route`" into a JSON pointer below root and a message."""
+    text, _, location = str(error).partition(" - at `$")
+    parts = location.rstrip("`").replace("[", ".").replace("]", "").split(".")
+    return EventRefused(root + "".join(f"/{part}" for part in parts if part), text[:1].lower() + text[1:])
+
+
+def _refuse_duplicate_keys(raw: bytes) -> None:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = dict(pairs)
+        if len(names) != len(pairs):
+            twice = next(name for place, (name, _) in enumerate(pairs) if name in {n for n, _ in pairs[:place]})
+            raise EventRefused("", f"has the key {twice[:50]!r} twice")
+        return names
+
+    try:
+        json.loads(raw, object_pairs_hook=unique, parse_int=str, parse_float=str)
+    except RecursionError:
+        raise EventRefused("/data", TOO_DEEP) from None
+
+
+def _id_of(raw: bytes | msgspec.Raw) -> str | None:
+    class Identified(msgspec.Struct):
+        id: str | None = None
+
+    try:
+        found = msgspec.json.decode(raw, type=Identified).id
+    except (ValueError, RecursionError):
+        return None
+    return None if found is None else found[:256]

@@ -1,0 +1,126 @@
+"""Numbers that stand for sources and dimension sets in the event store, kept in memory once they are committed."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import msgspec
+from sqlalchemy import Engine, event, select
+from sqlalchemy.orm import Session
+
+from tollkeeper.customers.subjects import SeenSubject, register_subjects
+from tollkeeper.metering.dimensions import Dimensions, set_digest
+from tollkeeper.metering.tables import DimensionSet, EventSource
+from tollkeeper.storage.upsert import insert_ignoring
+
+MOST_REMEMBERED = 200_000
+CHUNK = 5_000
+
+
+class SetKey(NamedTuple):
+    """What makes a dimension set."""
+
+    event_type: str
+    subject: str
+    dimensions: Dimensions
+
+
+class SetNumbers(NamedTuple):
+    """The numbers of a dimension set and of its subject."""
+
+    set_id: int
+    subject_id: int
+
+
+class Remembered:
+    """What this process knows of one database; lost without harm."""
+
+    def __init__(self) -> None:
+        self.sources: dict[str, int] = {}
+        self.sets: dict[SetKey, SetNumbers] = {}
+
+
+_by_engine: WeakKeyDictionary[Engine, Remembered] = WeakKeyDictionary()
+
+
+def number_sources(session: Session, sources: Iterable[str]) -> Mapping[str, int]:
+    """Return {source: number}, giving numbers to new sources."""
+    known = _remembered(session).sources
+    new = sorted(set(sources) - known.keys())
+    if not new:
+        return known
+    insert_ignoring(session, EventSource, [{"source": source} for source in new])
+    rows = session.execute(select(EventSource.source, EventSource.id).where(EventSource.source.in_(new)))
+    found = dict(rows)
+    _remember_on_commit(session, lambda remembered: remembered.sources.update(found))
+    return {**known, **found}
+
+
+def number_sets(session: Session, keys: Iterable[SetKey], *, now: datetime) -> Mapping[SetKey, SetNumbers]:
+    """Return the numbers of dimension sets; a new one registers its subject, which attributes it."""
+    known = _remembered(session).sets
+    new = {key for key in keys if key not in known}
+    if not new:
+        return known
+    subject_ids = register_subjects(session, [_seen(key) for key in sorted(new, key=_names_last)], now=now)
+    by_digest = {set_digest(*key): key for key in new}
+    insert_ignoring(
+        session,
+        DimensionSet,
+        [
+            {
+                "digest": digest,
+                "event_type": (key := by_digest[digest]).event_type,
+                "subject_id": subject_ids[key.subject],
+                "dimensions": msgspec.to_builtins(key.dimensions),
+            }
+            for digest in sorted(by_digest)
+        ],
+    )
+    found: dict[SetKey, SetNumbers] = {}
+    for digest, set_id, subject_id in _select_sets(session, sorted(by_digest)):
+        found[by_digest[digest]] = SetNumbers(set_id, subject_id)
+    _remember_on_commit(session, lambda remembered: _remember_sets(remembered, found))
+    return {**known, **found}
+
+
+def _select_sets(session: Session, digests: list[bytes]) -> Iterable[Any]:
+    for start in range(0, len(digests), CHUNK):
+        query = select(DimensionSet.digest, DimensionSet.id, DimensionSet.subject_id)
+        yield from session.execute(query.where(DimensionSet.digest.in_(digests[start : start + CHUNK])))
+
+
+def _seen(key: SetKey) -> SeenSubject:
+    consumer = key.dimensions.consumer
+    credential = _text(key.dimensions.credential)
+    if not isinstance(consumer, msgspec.Struct):
+        return SeenSubject(key.subject, credential=credential)
+    return SeenSubject(key.subject, _text(consumer.id), _text(consumer.username), _text(consumer.custom_id), credential)
+
+
+def _text(value: str | msgspec.UnsetType | None) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _names_last(key: SetKey) -> bool:
+    # Of one subject's sets the registry takes the last: let that be one which names the consumer.
+    return isinstance(key.dimensions.consumer, msgspec.Struct)
+
+
+def _remembered(session: Session) -> Remembered:
+    engine = session.get_bind()
+    assert isinstance(engine, Engine)
+    return _by_engine.setdefault(engine, Remembered())
+
+
+def _remember_sets(remembered: Remembered, found: Mapping[SetKey, SetNumbers]) -> None:
+    if len(remembered.sets) > MOST_REMEMBERED:
+        remembered.sets = {}
+    remembered.sets.update(found)
+
+
+def _remember_on_commit(session: Session, remember: Callable[[Remembered], None]) -> None:
+    remembered = _remembered(session)
+    # What a rolled-back transaction numbered is in no table: remember only what was committed.
+    event.listen(session, "after_commit", lambda _session: remember(remembered), once=True)

@@ -1,0 +1,96 @@
+"""Append events and count them on PostgreSQL: binary COPY into a stage, then one INSERT that skips repeats."""
+
+import struct
+from collections.abc import Iterable, Sequence
+
+from psycopg import Connection
+from sqlalchemy.orm import Session
+
+from tollkeeper.metering.rows import EventKey, EventRow, StoredAlready
+from tollkeeper.metering.totals import TotalRow
+
+# The temporary table lives as long as the pooled connection; each commit empties it.
+STAGE = """
+    CREATE TEMPORARY TABLE IF NOT EXISTS event_stage (
+      time_us bigint, source_id integer, id_key bytea, set_id bigint, id_text text, payload bytea
+    ) ON COMMIT DELETE ROWS
+"""
+COPY_EVENTS = "COPY event_stage (time_us, source_id, id_key, set_id, id_text, payload) FROM STDIN (FORMAT binary)"
+# Sorted, so that two transactions that bring the same events wait for each other in one order.
+INSERT = """
+    INSERT INTO events (time_us, source_id, id_key, set_id, id_text, payload)
+    SELECT time_us, source_id, id_key, set_id, id_text, payload FROM event_stage
+    ORDER BY time_us, source_id, id_key
+    ON CONFLICT DO NOTHING
+    RETURNING time_us, source_id, id_key
+"""
+FIND = """
+    SELECT e.time_us, e.source_id, e.id_key, e.set_id, e.payload
+    FROM event_stage s JOIN events e USING (time_us, source_id, id_key)
+"""
+COPY_TOTALS = """
+    COPY hourly_totals (set_id, hour, part, events, input_tokens, output_tokens, cached_tokens, response_bytes,
+                        first_us, last_us) FROM STDIN (FORMAT binary)
+"""
+COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
+COPY_TAIL = struct.pack(">h", -1)
+EVENT_HEAD = struct.Struct(">hiqiii16siq")  # fields, then each value behind its length, up to set_id
+TOTAL = struct.Struct(">h" + "iq" + "ii" + "iq" * 8)
+LENGTH = struct.Struct(">i")
+NULL = LENGTH.pack(-1)
+
+
+def append_events(session: Session, rows: Sequence[EventRow]) -> dict[EventKey, StoredAlready]:
+    """Store the rows whose keys are new; return what stands under the others.
+
+    ON CONFLICT waits for another transaction that is inserting the same key, so of two processes that bring
+    one event exactly one counts it.
+    """
+    connection = _driver(session)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL client_min_messages = warning")
+        cursor.execute(STAGE)
+        cursor.execute("DELETE FROM event_stage")
+        with cursor.copy(COPY_EVENTS) as copy:
+            copy.write(_pack(_pack_event(row) for row in rows))
+        cursor.execute(INSERT, binary=True)
+        if cursor.rowcount == len(rows):
+            return {}
+        new = {EventKey(*record) for record in cursor}
+        cursor.execute(FIND, binary=True)
+        return {
+            key: StoredAlready(set_id, payload)
+            for *parts, set_id, payload in cursor
+            if (key := EventKey(*parts)) not in new
+        }
+
+
+def add_totals(session: Session, totals: Sequence[TotalRow], *, part: int) -> None:
+    """Append the totals of one batch as rows of its own part; `merge_totals` folds them later."""
+    with _driver(session).cursor() as cursor, cursor.copy(COPY_TOTALS) as copy:
+        copy.write(_pack(_pack_total(total, part) for total in totals))
+
+
+def _driver(session: Session) -> Connection:
+    connection = session.connection().connection.driver_connection
+    assert isinstance(connection, Connection)
+    return connection
+
+
+def _pack(records: Iterable[bytes]) -> bytes:
+    return b"".join((COPY_HEAD, *records, COPY_TAIL))
+
+
+def _pack_event(row: EventRow) -> bytes:
+    head = EVENT_HEAD.pack(6, 8, row.time_us, 4, row.source_id, 16, row.id_key, 8, row.set_id)
+    text = NULL if row.id_text is None else _sized(row.id_text.encode())
+    return head + text + _sized(row.payload)
+
+
+def _pack_total(total: TotalRow, part: int) -> bytes:
+    counts = (value for column in total[2:] for value in (8, column))
+    return TOTAL.pack(10, 8, total.set_id, 4, total.hour, 8, part, *counts)
+
+
+def _sized(field: bytes) -> bytes:
+    return LENGTH.pack(len(field)) + field

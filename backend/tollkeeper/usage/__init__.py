@@ -1,0 +1,1 @@
+"""Totals per customer, feature and period, and the proof behind each."""
