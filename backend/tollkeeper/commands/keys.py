@@ -21,7 +21,12 @@ def keys() -> None:
 @keys.command("create")
 @click.argument("label")
 @click.option(
-    "--scope", "scopes", multiple=True, required=True, type=click.Choice(list(Scope)), help="What it may do; repeat it."
+    "--scope",
+    "scopes",
+    multiple=True,
+    required=True,
+    type=click.Choice([scope.value for scope in Scope]),
+    help="What it may do; repeat it.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the key as JSON.")
 def create_command(label: str, scopes: tuple[str, ...], *, as_json: bool) -> None:
