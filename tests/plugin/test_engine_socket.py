@@ -1,0 +1,149 @@
+"""The server around the engine: framing, many connections, two servers on one path, ends."""
+
+import signal
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgpack
+import pytest
+
+from tests.plugin.rpc_client import ServerProcess, server, wait_until
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> Iterator[ServerProcess]:
+    with server(tmp_path, "ours", environment={"HALF_MESSAGE_SECONDS": "1"}) as process:
+        yield process
+
+
+def test_a_message_that_comes_byte_by_byte_is_answered(ours: ServerProcess) -> None:
+    with ours.connect() as kong:
+        instance = kong.start(access="ask")
+        message = msgpack.packb([0, 99, "plugin.HandleEvent", [{"InstanceId": instance, "EventName": "access"}]])
+        for index in range(len(message)):
+            kong.socket.sendall(message[index : index + 1])
+            time.sleep(0.002)
+        assert kong.receive()[3]["Data"]["Method"] == "kong.request.get_header"
+
+
+def test_messages_that_come_at_once_are_all_answered_in_order(ours: ServerProcess) -> None:
+    with ours.connect() as kong:
+        instance = kong.start(access="nothing")
+        kong.socket.sendall(
+            b"".join(
+                msgpack.packb([0, number, "plugin.HandleEvent", [{"InstanceId": instance, "EventName": "access"}]])
+                for number in range(100, 200)
+            )
+        )
+        assert [kong.receive()[1] for _ in range(100)] == list(range(100, 200))
+
+
+def test_the_steps_of_an_event_may_come_on_other_connections(ours: ServerProcess) -> None:
+    with ours.connect() as first, ours.connect() as second, ours.connect() as third:
+        event = first.event(first.start(access="ask_and_echo"))["EventId"]
+        assert second.step(event, "value")["Data"]["Args"] == ["x", "value"]
+        assert third.step(event)["Data"] == "ret"
+
+
+def test_a_repeated_step_is_refused(ours: ServerProcess) -> None:
+    with ours.connect() as kong:
+        event = kong.event(kong.start(access="ask"))["EventId"]
+        assert kong.step(event)["Data"] == "ret"
+        with pytest.raises(RuntimeError, match=f"^event id {event} not found$"):
+            kong.step(event)
+
+
+def test_a_closed_instance_is_unknown_and_its_events_still_end(ours: ServerProcess) -> None:
+    with ours.connect() as kong:
+        instance = kong.start(access="ask")
+        event = kong.event(instance)["EventId"]
+        assert kong.call("CloseInstance", instance) == {"Name": "scenario", "Id": instance, "Config": {"access": "ask"}}
+        with pytest.raises(RuntimeError, match=f"^no plugin instance #{instance}$"):
+            kong.event(instance)
+        assert kong.step(event)["Data"] == "ret"
+
+
+def test_a_phase_that_the_plugin_does_not_have_is_over_at_once(ours: ServerProcess) -> None:
+    with ours.connect() as kong:
+        assert kong.event(kong.start(), "rewrite")["Data"] == "ret"
+
+
+def test_a_connection_that_breaks_leaves_the_others(ours: ServerProcess) -> None:
+    with ours.connect() as kong:
+        instance = kong.start(access="ask")
+        with ours.connect() as broken:
+            broken.socket.sendall(b"\xc1")
+            assert broken.socket.recv(1) == b""
+        assert kong.event(instance)["Data"]["Method"] == "kong.request.get_header"
+
+
+def test_half_a_message_is_given_up_in_time_and_an_idle_connection_is_not(ours: ServerProcess) -> None:
+    with ours.connect() as idle, ours.connect() as half:
+        instance = idle.start(access="nothing")
+        half.socket.sendall(b"\x94\x00")
+        assert half.socket.recv(1) == b""
+        assert idle.event(instance)["Data"] == "ret"
+
+
+def test_the_socket_is_closed_to_strangers(ours: ServerProcess) -> None:
+    assert stat.S_IMODE(ours.socket_path.stat().st_mode) & 0o007 == 0
+
+
+def test_a_second_server_takes_over_the_path_while_the_first_still_answers(ours: ServerProcess, tmp_path: Path) -> None:
+    """What `kong reload` does: the old workers keep their pooled connections to the old server."""
+    with ours.connect() as old:
+        instance = old.start(access="ask")
+        second = ServerProcess(tmp_path, "ours")
+        try:
+            first_inode = ours.socket_path.stat().st_ino
+            assert wait_until(lambda: ours.socket_path.exists() and ours.socket_path.stat().st_ino != first_inode)
+            assert old.event(instance)["Data"]["Method"] == "kong.request.get_header"
+            assert ours.stop(signal.SIGTERM) == 0
+            assert second.socket_path.exists(), "the old server must not remove the new server's socket"
+            with second.connect() as new:
+                with pytest.raises(RuntimeError, match="no plugin instance"):
+                    new.event(instance)
+                assert new.event(new.start(access="nothing"))["Data"] == "ret"
+            assert second.stop(signal.SIGTERM) == 0
+            assert not second.socket_path.exists()
+        finally:
+            second.close()
+
+
+def test_the_path_is_never_empty_during_a_take_over(ours: ServerProcess, tmp_path: Path) -> None:
+    second = ServerProcess(tmp_path, "ours")
+    try:
+        inode = ours.socket_path.stat().st_ino
+        misses = 0
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                if ours.socket_path.stat().st_ino != inode:
+                    break
+            except FileNotFoundError:
+                misses += 1
+        assert misses == 0
+    finally:
+        second.close()
+
+
+def test_a_socket_left_by_a_killed_server_is_taken_over(tmp_path: Path) -> None:
+    with server(tmp_path, "ours") as killed:
+        killed.stop(signal.SIGKILL)
+        assert killed.socket_path.exists()
+    with server(tmp_path, "ours") as process, process.connect() as kong:
+        assert kong.event(kong.start())["Data"] == "ret"
+
+
+def test_many_connections_are_served_at_once(ours: ServerProcess) -> None:
+    connections = [ours.connect() for _ in range(300)]
+    instance = connections[0].start(access="ask")
+    for connection in connections:
+        connection.send("HandleEvent", {"InstanceId": instance, "EventName": "access"})
+    events = [connection.receive()[3]["EventId"] for connection in connections]
+    assert len(set(events)) == 300
+    for connection, event in zip(reversed(connections), events, strict=True):
+        assert connection.step(event)["Data"] == "ret"
+        connection.socket.close()
