@@ -1,0 +1,366 @@
+"""The gateway for tests and the demo: real HTTP in, Kong's phases, real HTTP out. No gateway for production.
+
+It has one worker, no TLS, no balancing, no websockets, and no care for hostile clients.
+"""
+
+import asyncio
+import itertools
+import json
+import os
+import secrets
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from multidict import CIMultiDict
+from yarl import URL
+
+from tests.gateway.configuration import Configuration, Plugin
+from tests.gateway.exchange import KONG_VERSION, Exchange, KongExit
+from tests.gateway.lua import LuaFunctions
+from tests.gateway.pdk import PdkRefusal
+from tests.gateway.plugin_rpc import InstanceNotStarted, PluginServer
+from tests.gateway.plugins import PluginSet, check_key, terminate
+from tests.gateway.routing import Router
+
+MOST_LOG_TIMERS = 4096  # lua_max_running_timers of Kong: more are thrown away, silently for the client
+LARGEST_BODY = 64 * 1024 * 1024
+HOP_BY_HOP = {"connection", "keep-alive", "proxy-authenticate", "proxy-connection", "te", "trailer",
+              "transfer-encoding", "upgrade"}  # fmt: skip
+UNEXPECTED = KongExit(500, {"message": "An unexpected error occurred"})
+
+
+@dataclass
+class Gateway:
+    """One worker of the tests' gateway."""
+
+    configuration: Configuration
+    plugins: PluginSet
+    servers: dict[str, PluginServer]
+    upstreams: Mapping[str, str] = field(default_factory=dict)  # service name -> host:port
+    counters: Counter[str] = field(default_factory=Counter)
+    _log_tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _session: aiohttp.ClientSession | None = None
+    _runner: web.ServerRunner | None = None
+    _port: int = 0
+
+    def __post_init__(self) -> None:
+        self._router = Router(self.configuration)
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; returns the port."""
+        self._session = aiohttp.ClientSession(
+            auto_decompress=False,
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=60, sock_read=60),
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+        )
+        server = web.Server(self.answer, request_factory=_request, access_log=None)
+        self._runner = web.ServerRunner(server, handler_cancellation=True, shutdown_timeout=5)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port, backlog=1024)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+        return self._port
+
+    async def stop(self) -> None:
+        """Stop listening, wait for the log phases, close the connections."""
+        if self._runner:
+            await self._runner.cleanup()
+        if self._log_tasks:
+            await asyncio.wait(set(self._log_tasks), timeout=10)
+        for server in self.servers.values():
+            await server.close()
+        if self._session:
+            await self._session.close()
+
+    def reload(self, configuration: Configuration) -> None:
+        """Take a new configuration, as `POST /config` does: the next request starts new plugin instances."""
+        self.plugins = PluginSet(configuration, self.plugins.external, self.plugins.file_log, seq=self.plugins.seq + 1)
+        self.configuration, self._router = configuration, Router(configuration)
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Run a request through the phases."""
+        exchange = await self._exchange(request)
+        plugins: list[Plugin] = []
+        try:
+            try:
+                plugins = await self._access(exchange)
+                return await self._proxy(request, exchange, plugins)
+            except KongExit as made:
+                return await self._send_own(request, exchange, made)
+        except (asyncio.CancelledError, ConnectionError):
+            exchange.status = 499  # the client went away; the log phase runs all the same
+            raise
+        finally:
+            self._log(exchange, plugins or self.plugins.for_request(exchange))
+
+    async def _exchange(self, request: web.BaseRequest) -> Exchange:
+        headers = [(name.decode("latin-1").lower(), value.decode("utf-8", "surrogateescape"))
+                   for name, value in request.raw_headers]  # fmt: skip
+        target = request.path_qs if not isinstance(request._message.path, str) else request._message.path
+        head = len(request.method) + len(target) + 12 + sum(len(n) + len(v) + 4 for n, v in request.raw_headers) + 2
+        body = await request.read()
+        peer = request.transport.get_extra_info("peername") if request.transport else None
+        return Exchange(
+            id=secrets.token_hex(16),
+            method=request.method,
+            target=target,
+            request_headers=headers,
+            body=body,
+            request_size=head + len(body),
+            client_ip=peer[0] if peer else "127.0.0.1",
+            client_port=peer[1] if peer else 0,
+            listen_port=self._port,
+        )
+
+    async def _access(self, exchange: Exchange) -> list[Plugin]:
+        exchange.match = self._router.find_match(exchange.method, exchange.header("host") or "", exchange.path)
+        if exchange.match is None:
+            raise KongExit(404, {"message": "no Route matched with those values"})
+        exchange.upstream_uri = exchange.match.upstream_path + exchange.target[len(exchange.path) :]
+        done: set[str] = set()
+        while True:
+            plugins = self.plugins.for_request(exchange)
+            plugin = next((one for one in plugins if one.name not in done), None)
+            if plugin is None:
+                return plugins
+            done.add(plugin.name)
+            await self._run_access(plugin, exchange)
+
+    async def _run_access(self, plugin: Plugin, exchange: Exchange) -> None:
+        if plugin.name == "key-auth":
+            check_key(plugin, self.configuration, exchange)
+        elif plugin.name == "request-termination":
+            terminate(plugin)
+        elif plugin.id in self.plugins.lua:
+            self.plugins.lua[plugin.id].run("access", exchange)
+        elif plugin.name in self.servers and "access" in self.plugins.external[plugin.name].phases:
+            exchange.nginx_ctx["plugin_id"] = plugin.id
+            server = self.servers[plugin.name]
+            try:
+                await server.run_phase(plugin, self.plugins.configs[plugin.id], "access", exchange)
+            except (InstanceNotStarted, PdkRefusal) as error:
+                self.counters[f"access 500: {type(error).__name__}"] += 1
+                raise UNEXPECTED from error
+
+    async def _proxy(self, request: web.BaseRequest, exchange: Exchange, plugins: list[Plugin]) -> web.StreamResponse:
+        assert exchange.match is not None
+        if exchange.match.service is None:
+            raise KongExit(503, {"message": "no Service found with those values"})
+        exchange.kong_ms = exchange.elapsed_ms()
+        sent = time.monotonic()
+        upstream = await self._ask_upstream(exchange)
+        try:
+            exchange.proxy_ms = int((time.monotonic() - sent) * 1000)
+            exchange.source, exchange.status = "upstream", upstream.status
+            exchange.upstream_status = str(upstream.status)
+            received = time.monotonic()
+            answer = await self._stream(request, exchange, upstream, plugins)
+        except aiohttp.ClientError:
+            raise ConnectionResetError("the upstream broke off") from None
+        else:
+            exchange.receive_ms = int((time.monotonic() - received) * 1000)
+            return answer
+        finally:
+            upstream.release() if upstream.content.at_eof() else upstream.close()
+
+    async def _ask_upstream(self, exchange: Exchange) -> aiohttp.ClientResponse:
+        assert self._session is not None
+        assert exchange.match is not None
+        service = exchange.match.service
+        assert service is not None
+        host, port = self._address(service)
+        exchange.upstream_uri = exchange.match.upstream_path + (
+            f"?{exchange.raw_query}" if "?" in exchange.target else ""
+        )
+        url = URL(f"{service['protocol']}://{host}:{port}{exchange.upstream_uri}", encoded=True)
+        headers = self._upstream_headers(exchange, f"{host}:{port}")
+        for _ in range(service["retries"] + 1):
+            exchange.tries.append(_try(host, port))
+            try:
+                return await self._session.request(
+                    exchange.method, url, data=exchange.body or None, headers=headers, allow_redirects=False
+                )
+            except aiohttp.ClientConnectorError:
+                continue
+            except (aiohttp.ClientError, TimeoutError):
+                break
+        exchange.upstream_status = "502"
+        raise KongExit(502, {"message": "An invalid response was received from the upstream server"})
+
+    def _address(self, service: Mapping[str, Any]) -> tuple[str, int]:
+        override = self.upstreams.get(service.get("name", ""))
+        if override is None:
+            return service["host"], service["port"]
+        host, _, port = override.rpartition(":")
+        return host, int(port)
+
+    def _upstream_headers(self, exchange: Exchange, authority: str) -> CIMultiDict[str]:
+        assert exchange.match is not None
+        headers: CIMultiDict[str] = CIMultiDict(
+            (name, value)
+            for name, value in exchange.request_headers
+            if name not in HOP_BY_HOP and name not in {"host", "content-length"}
+        )
+        headers["Host"] = (exchange.header("host") or authority) if exchange.match.route["preserve_host"] else authority
+        headers["X-Forwarded-For"] = exchange.client_ip
+        headers["X-Forwarded-Proto"] = "http"
+        headers["X-Forwarded-Host"] = (exchange.header("host") or "").partition(":")[0]
+        headers["X-Forwarded-Path"] = exchange.path
+        headers["X-Kong-Request-Id"] = exchange.id
+        headers["Via"] = f"1.1 kong/{KONG_VERSION}"
+        return headers
+
+    async def _stream(
+        self, request: web.BaseRequest, exchange: Exchange, upstream: aiohttp.ClientResponse, plugins: list[Plugin]
+    ) -> web.StreamResponse:
+        """Send the upstream's answer on, chunk by chunk, through the body filters."""
+        filters = [self.plugins.lua[plugin.id] for plugin in plugins if plugin.id in self.plugins.lua]
+        answer = _answer_like(upstream)
+        chunks = self._chunks(exchange, upstream)
+        if exchange.buffered:
+            exchange.buffered_body = await upstream.read()
+            chunks = _once(exchange.buffered_body)
+        _add_kong_headers(answer, exchange, [
+            ("X-Kong-Upstream-Latency", str(exchange.proxy_ms)), ("X-Kong-Proxy-Latency", str(exchange.kong_ms)),
+            ("Via", f"1.1 kong/{KONG_VERSION}"),
+        ])  # fmt: skip
+        writer = await self._prepare(request, exchange, answer)
+        for function in filters:
+            function.run("header_filter", exchange)
+        try:
+            async for chunk in chunks:
+                left = _filtered(filters, exchange, chunk)
+                if left:
+                    await answer.write(left)
+            _filtered(filters, exchange, b"", last=True)
+            await answer.write_eof()
+        finally:
+            exchange.answer_size = writer.output_size
+            for function in filters:
+                function.publish(exchange)
+        return answer
+
+    async def _chunks(self, _: Exchange, upstream: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        async for chunk in upstream.content.iter_any():
+            yield chunk
+
+    async def _prepare(self, request: web.BaseRequest, exchange: Exchange, answer: web.StreamResponse) -> Any:
+        if "Content-Length" not in answer.headers and answer.status not in {204, 304}:
+            answer.enable_chunked_encoding()
+        writer = await answer.prepare(request)
+        exchange.answer_headers = [(name.lower(), value) for name, value in answer.headers.items()]
+        if not any(name == "connection" for name, _ in exchange.answer_headers):
+            exchange.answer_headers.append(("connection", "keep-alive" if answer.keep_alive else "close"))
+        return writer
+
+    async def _send_own(self, request: web.BaseRequest, exchange: Exchange, made: KongExit) -> web.StreamResponse:
+        """Send an answer that Kong or a plugin made."""
+        exchange.source, exchange.status = "kong", made.status
+        body, kind = _own_body(made, exchange.id)
+        answer = web.StreamResponse(status=made.status)
+        if kind:
+            answer.headers["Content-Type"] = kind
+        for name, value in made.headers.items():
+            values = value if isinstance(value, list) else [value]
+            answer.headers.popall(name, None)
+            for one in values:
+                answer.headers.add(name, str(one))
+        answer.headers["Server"] = f"kong/{KONG_VERSION}"
+        answer.headers["Content-Length"] = str(len(body))
+        exchange.kong_ms = exchange.elapsed_ms()
+        _add_kong_headers(answer, exchange, [("X-Kong-Response-Latency", str(exchange.kong_ms))])
+        writer = await self._prepare(request, exchange, answer)
+        try:
+            if body and exchange.method != "HEAD":
+                await answer.write(body)
+            await answer.write_eof()
+        finally:
+            exchange.answer_size = writer.output_size
+        return answer
+
+    def _log(self, exchange: Exchange, plugins: list[Plugin]) -> None:
+        """Run the log phase: external plugins in a timer from saved data, file-log at once."""
+        self.counters["requests"] += 1
+        for plugin in plugins:
+            if plugin.name == "file-log":
+                _append(self.plugins.log_path(plugin), exchange.serialize())
+            elif plugin.name in self.servers and "log" in self.plugins.external[plugin.name].phases:
+                exchange.serialize()
+                if len(self._log_tasks) >= MOST_LOG_TIMERS:
+                    self.counters["log timers lost"] += 1
+                    continue
+                task = asyncio.get_running_loop().create_task(self._run_log(plugin, exchange))
+                self._log_tasks.add(task)
+                task.add_done_callback(self._log_tasks.discard)
+
+    async def _run_log(self, plugin: Plugin, exchange: Exchange) -> None:
+        try:
+            await self.servers[plugin.name].run_phase(plugin, self.plugins.configs[plugin.id], "log", exchange)
+        except (InstanceNotStarted, PdkRefusal, KongExit) as error:
+            self.counters[f"log aborted: {type(error).__name__}"] += 1
+
+
+def _request(*parts: Any, loop: asyncio.AbstractEventLoop | None = None) -> web.BaseRequest:
+    message, payload, protocol, writer, task = parts
+    running = loop or asyncio.get_running_loop()
+    return web.BaseRequest(message, payload, protocol, writer, task, running, client_max_size=LARGEST_BODY)
+
+
+def _answer_like(upstream: aiohttp.ClientResponse) -> web.StreamResponse:
+    answer = web.StreamResponse(status=upstream.status, reason=upstream.reason)
+    for name, value in upstream.headers.items():
+        if name.lower() not in HOP_BY_HOP:
+            answer.headers.add(name, value)
+    return answer
+
+
+def _filtered(filters: list[LuaFunctions], exchange: Exchange, chunk: bytes, *, last: bool = False) -> bytes:
+    for function in filters:
+        chunk = function.run("body_filter", exchange, chunk, last=last)
+    return chunk
+
+
+def _try(host: str, port: int) -> dict[str, Any]:
+    now = time.time_ns()
+    return {
+        "ip": host, "port": port, "balancer_latency": 0, "balancer_latency_ns": 28160,
+        "balancer_start": now // 1_000_000, "balancer_start_ns": float(now),
+    }  # fmt: skip
+
+
+def _add_kong_headers(answer: web.StreamResponse, exchange: Exchange, own: list[tuple[str, str]]) -> None:
+    for name, value in itertools.chain(exchange.answer_headers_to_set, own):
+        answer.headers[name] = value
+    answer.headers["X-Kong-Request-Id"] = exchange.id
+
+
+def _own_body(made: KongExit, request_id: str) -> tuple[bytes, str | None]:
+    """Write the body of `kong.response.exit`: a table as JSON, Kong's own messages with the request's id."""
+    body = made.body
+    if body is None:
+        return b"", None
+    if isinstance(body, dict) and set(body) == {"message"}:
+        text = f'{{\n  "message":{json.dumps(body["message"])},\n  "request_id":"{request_id}"\n}}'
+        return text.encode(), "application/json; charset=utf-8"
+    if isinstance(body, dict | list):
+        return json.dumps(body, separators=(",", ":")).encode(), "application/json; charset=utf-8"
+    return str(body).encode("utf-8", "surrogateescape"), None
+
+
+def _append(path: Any, line: str) -> None:
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
+    try:
+        os.write(descriptor, line.encode("utf-8", "surrogateescape") + b"\n")
+    finally:
+        os.close(descriptor)
+
+
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    if body:
+        yield body
