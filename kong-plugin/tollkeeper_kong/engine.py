@@ -204,7 +204,8 @@ class Engine:
             name: {"Name": name, "Instances": [i.status() for i in self.instances.all() if i.name == name]}
             for name in self._plugins
         }
-        return self._result(message_id, {"Pid": os.getpid(), "Plugins": plugins})
+        status = {"Pid": os.getpid(), "Plugins": plugins, "WaitingEvents": len(self.waiting)}  # the last is ours
+        return self._result(message_id, status)
 
     @staticmethod
     def _reply(message_id: int, event_id: int, raw: msgspec.Raw) -> bytes:
