@@ -5,12 +5,24 @@ from types import ModuleType
 from flask import Blueprint, Flask
 
 import tollkeeper.access.tables
+import tollkeeper.catalog.immutable
+import tollkeeper.catalog.tables
+import tollkeeper.customers.tables
+import tollkeeper.invoices.immutable
+import tollkeeper.invoices.tables
+import tollkeeper.metering.tables
+import tollkeeper.payments.tables
+import tollkeeper.storage.changes
+import tollkeeper.storage.test_clock
+import tollkeeper.subscriptions.tables
 from tollkeeper.clock import Clock, SystemClock
 from tollkeeper.config import Settings
+from tollkeeper.metering.builtin import seed_builtin_meters
 from tollkeeper.storage.base import Base
 from tollkeeper.storage.engine import open_engine
 from tollkeeper.storage.session import Database
 from tollkeeper.web import health
+from tollkeeper.web.admin.frame import install_admin, render_problem
 from tollkeeper.web.api import access as api_access
 from tollkeeper.web.api import openapi
 from tollkeeper.web.context import WebContext
@@ -20,7 +32,17 @@ from tollkeeper.web.security import load_or_make_secret_key, register_security_h
 MOST_REQUEST_BYTES = 16 << 20  # a batch of events; the management API takes less (web/api/validation.py)
 
 # Tables are known to the metadata once their module is imported.
-TABLES: tuple[ModuleType, ...] = (tollkeeper.access.tables,)
+TABLES: tuple[ModuleType, ...] = (
+    tollkeeper.access.tables,
+    tollkeeper.catalog.tables,
+    tollkeeper.customers.tables,
+    tollkeeper.invoices.tables,
+    tollkeeper.metering.tables,
+    tollkeeper.payments.tables,
+    tollkeeper.storage.changes,
+    tollkeeper.storage.test_clock,
+    tollkeeper.subscriptions.tables,
+)
 
 # Every door's routes; a room adds its blueprint here.
 BLUEPRINTS: tuple[Blueprint, ...] = (
@@ -42,7 +64,8 @@ def create_app(settings: Settings, *, database: Database | None = None, clock: C
     )
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
-    register_error_handlers(app)
+    install_admin(app)
+    register_error_handlers(app, render_problem)
     register_security_headers(app)
     return app
 
@@ -50,3 +73,5 @@ def create_app(settings: Settings, *, database: Database | None = None, clock: C
 def create_schema(database: Database) -> None:
     """Bring the database to the newest schema."""
     Base.metadata.create_all(database.engine)
+    with database.transaction() as session:
+        seed_builtin_meters(session)

@@ -1,13 +1,15 @@
-"""The whole table of errors to HTTP: RFC 9457 problem details with the path of each wrong field."""
+"""The whole table of errors to HTTP: RFC 9457 problem details, or a page for people under /admin."""
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 
 import structlog
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from tollkeeper.errors import Conflict, InvalidInput, NotAllowed, NotFound, TollkeeperError, Unavailable
+from tollkeeper.errors import Conflict, FieldError, InvalidInput, NotAllowed, NotFound, TollkeeperError, Unavailable
 
 STATUS_OF: dict[type[TollkeeperError], HTTPStatus] = {
     InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -20,25 +22,64 @@ STATUS_OF: dict[type[TollkeeperError], HTTPStatus] = {
 log = structlog.get_logger()
 
 
-def problem(status: int, code: str, detail: str, errors: list[dict[str, str]] | None = None) -> Response:
-    """Build an application/problem+json answer; `errors` is a list of {"path", "message"}."""
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What went wrong, in the terms of RFC 9457."""
+
+    status: int
+    code: str
+    detail: str
+    fields: tuple[FieldError, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """Return the phrase of the status."""
+        return HTTPStatus(self.status).phrase
+
+
+RenderPage = Callable[[Problem], Response]
+
+
+def problem(status: int, code: str, detail: str, fields: tuple[FieldError, ...] = ()) -> Response:
+    """Build an application/problem+json answer."""
+    return problem_json(Problem(status, code, detail, fields))
+
+
+def problem_json(problem: Problem) -> Response:
+    """Write a problem as application/problem+json; `errors` is a list of {"path", "message"}."""
     body: dict[str, object] = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "code": code,
-        "detail": detail,
+        "title": problem.title,
+        "status": problem.status,
+        "code": problem.code,
+        "detail": problem.detail,
     }
-    if errors:
-        body["errors"] = errors
-    return Response(json.dumps(body), status, mimetype="application/problem+json")
+    if problem.fields:
+        body["errors"] = [{"path": field.path, "message": field.message} for field in problem.fields]
+    return Response(json.dumps(body), problem.status, mimetype="application/problem+json")
 
 
-def register_error_handlers(app: Flask) -> None:
-    """Answer every error of the domain and of HTTP as a problem; pages register their own before."""
-    app.register_error_handler(TollkeeperError, _domain_problem)
-    app.register_error_handler(HTTPException, _http_problem)
-    app.register_error_handler(Exception, _unexpected_problem)
+def register_error_handlers(app: Flask, render_page: RenderPage | None = None) -> None:
+    """Answer every error of the domain and of HTTP; paths under /admin get `render_page`."""
+
+    def answer(found: Problem) -> Response:
+        if render_page is not None and request.path.startswith("/admin"):
+            return render_page(found)
+        return problem_json(found)
+
+    def on_domain_error(error: TollkeeperError) -> Response:
+        return domain_problem(error, answer)
+
+    def on_http_error(error: HTTPException) -> Response:
+        return _http_problem(error, answer)
+
+    def on_unexpected_error(error: Exception) -> Response:
+        log.error("request_failed", path=request.path, method=request.method, exc_info=error)
+        return answer(Problem(500, "internal_error", "Something failed here; the log of the backend has the details."))
+
+    app.register_error_handler(TollkeeperError, on_domain_error)
+    app.register_error_handler(HTTPException, on_http_error)
+    app.register_error_handler(Exception, on_unexpected_error)
 
 
 def status_of(error: TollkeeperError) -> int:
@@ -46,27 +87,21 @@ def status_of(error: TollkeeperError) -> int:
     return next(int(status) for kind, status in STATUS_OF.items() if isinstance(error, kind))
 
 
-def _domain_problem(error: TollkeeperError) -> Response:
+def domain_problem(error: TollkeeperError, answer: RenderPage = problem_json) -> Response:
+    """Answer an error of the domain."""
     fields = error.fields if isinstance(error, InvalidInput) else ()
-    answer = problem(
-        status_of(error),
-        error.code,
-        error.message,
-        [{"path": field.path, "message": field.message} for field in fields],
-    )
+    response = answer(Problem(status_of(error), error.code, error.message, fields))
     if isinstance(error, Unavailable):
-        answer.headers["Retry-After"] = str(error.retry_after_seconds)
-    return answer
+        response.headers["Retry-After"] = str(error.retry_after_seconds)
+    return response
 
 
-def _http_problem(error: HTTPException) -> Response:
+def _http_problem(error: HTTPException, answer: RenderPage) -> Response:
+    # a redirect of the router (a missing slash) is an HTTPException too, and no error
+    if error.code is not None and error.code < HTTPStatus.BAD_REQUEST:
+        return Response(status=error.code, headers=error.get_headers())
     status = error.code or 500
-    answer = problem(status, error.name.lower().replace(" ", "_"), error.description or error.name)
+    response = answer(Problem(status, error.name.lower().replace(" ", "_"), error.description or error.name))
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        answer.headers["Allow"] = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
-    return answer
-
-
-def _unexpected_problem(error: Exception) -> Response:
-    log.error("request_failed", path=request.path, method=request.method, exc_info=error)
-    return problem(500, "internal_error", "Something failed here; the log of the backend has the details.")
+        response.headers["Allow"] = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
+    return response

@@ -1,0 +1,1 @@
+"""Pages for people, under /admin: one file per page, put together by frame.py."""

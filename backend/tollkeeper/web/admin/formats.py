@@ -1,0 +1,63 @@
+"""How pages write numbers, money and times; the same everywhere, in UTC and in English."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+from babel.dates import format_date
+from babel.numbers import format_currency, format_decimal
+from flask import Flask
+
+from tollkeeper.money import minor_to_decimal
+
+LOCALE = "en"
+
+
+def register_formats(app: Flask) -> None:
+    """Make the formats known to every template."""
+    app.jinja_env.filters.update(
+        number=write_number, money=write_money, instant=write_instant, day=write_day, iso=write_iso, last_day=last_day
+    )
+
+
+def write_number(number: Decimal | int | str | None) -> str:
+    """Write a quantity with thousands separators and all of its decimals: 12,345.5."""
+    if number is None:
+        return "–"
+    return format_decimal(Decimal(number), locale=LOCALE, decimal_quantization=False)
+
+
+def write_money(amount_minor: int, currency: str) -> str:
+    """Write minor units with the currency's sign and decimals: €1,234.50."""
+    return format_currency(
+        minor_to_decimal(amount_minor, currency),
+        currency,
+        locale=LOCALE,
+        currency_digits=False,
+        decimal_quantization=False,
+    )
+
+
+def write_instant(instant: datetime | None) -> str:
+    """Write an instant to the minute, with its zone: 10 Mar 2026, 12:00 UTC."""
+    if instant is None:
+        return "never"
+    return f"{write_day(instant)}, {instant.astimezone(UTC):%H:%M} UTC"
+
+
+def write_day(day: date | datetime | None) -> str:
+    """Write a day: 10 Mar 2026."""
+    if day is None:
+        return "–"
+    if isinstance(day, datetime):
+        day = day.astimezone(UTC).date()
+    return format_date(day, "d MMM y", locale=LOCALE)
+
+
+def last_day(end: datetime) -> str:
+    """Write the last day of a half-open period: its end is the next period's first instant."""
+    return write_day(end - timedelta(microseconds=1))
+
+
+def write_iso(instant: datetime) -> str:
+    """Write an instant for programs: 2026-03-10T12:00:00Z."""
+    return instant.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

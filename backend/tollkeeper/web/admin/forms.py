@@ -1,0 +1,40 @@
+"""A submitted form with what is wrong in it, so that a page can show it again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from werkzeug.datastructures import MultiDict
+
+from tollkeeper.errors import InvalidInput, TollkeeperError
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What was typed, by field; `errors` by the same names, `message` for the whole."""
+
+    texts: Mapping[str, str] = field(default_factory=dict)
+    lists: Mapping[str, list[str]] = field(default_factory=dict)
+    errors: Mapping[str, str] = field(default_factory=dict)
+    message: str | None = None
+
+    @classmethod
+    def of(cls, submitted: MultiDict[str, str], *, lists: set[str] | None = None) -> "Form":
+        """Read a submitted form; names in `lists` are check boxes of one name."""
+        return cls(
+            texts={name: value.strip() for name, value in submitted.items()},
+            lists={name: submitted.getlist(name) for name in lists or ()},
+        )
+
+    def text(self, name: str) -> str:
+        """Return a field's text, "" if it is not there."""
+        return self.texts.get(name, "")
+
+    def choices(self, name: str) -> list[str]:
+        """Return what was ticked."""
+        return self.lists.get(name, [])
+
+    def with_errors(self, error: TollkeeperError) -> "Form":
+        """Return the form with the domain's complaint beside its fields."""
+        fields = error.fields if isinstance(error, InvalidInput) else ()
+        by_name = {wrong.path.lstrip("/"): wrong.message for wrong in fields}
+        return replace(self, errors=by_name, message=None if by_name else error.message)

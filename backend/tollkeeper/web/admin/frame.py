@@ -1,0 +1,93 @@
+"""The admin pages put together: who may see them, what every template knows, which pages there are."""
+
+from datetime import datetime
+
+from flask import Blueprint, Flask, Response, g, redirect, render_template, request, url_for
+from flask.sessions import SecureCookieSessionInterface
+from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import CSRFError, CSRFProtect
+
+from tollkeeper.web.admin import api_keys, formats, sign_in, today
+from tollkeeper.web.context import web_context
+from tollkeeper.web.errors import Problem
+
+# In the order of the navigation: endpoint, label.
+NAVIGATION = (
+    ("admin.today.show", "Today"),
+    ("admin.api_keys.show_list", "API keys"),
+)
+
+blueprint = Blueprint(
+    "admin",
+    __name__,
+    url_prefix="/admin",
+    template_folder="templates",
+    static_folder="static",
+    static_url_path="/static",
+)
+for page in (sign_in, today, api_keys):
+    blueprint.register_blueprint(page.blueprint)
+
+csrf = CSRFProtect()
+
+
+class AdminSessions(SecureCookieSessionInterface):
+    """Session cookies that are for https only wherever the page came by https (behind a proxy too)."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        """Say whether the browser may send the cookie over https only."""
+        return request.is_secure
+
+
+def install_admin(app: Flask) -> None:
+    """Add the admin pages to the application."""
+    app.config.update(
+        SESSION_COOKIE_NAME="tollkeeper_admin",
+        SESSION_COOKIE_PATH="/admin",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        # The API is called with keys, not cookies: only the pages are checked, by _guard.
+        WTF_CSRF_CHECK_DEFAULT=False,
+        WTF_CSRF_TIME_LIMIT=None,
+    )
+    app.session_interface = AdminSessions()
+    csrf.init_app(app)
+    formats.register_formats(app)
+    app.register_blueprint(blueprint)
+
+
+def render_problem(problem: Problem) -> Response:
+    """Render an error for people, inside the frame if they are signed in."""
+    template = "admin/problem.html" if "admin" in g else "admin/problem_outside.html"
+    return Response(render_template(template, problem=problem), problem.status, mimetype="text/html")
+
+
+@blueprint.before_request
+def _guard() -> ResponseReturnValue | None:
+    if request.endpoint == "admin.static":
+        return None
+    csrf.protect()
+    if request.endpoint in sign_in.OPEN_ENDPOINTS:
+        return None
+    if sign_in.find_admin_of_browser():
+        return None
+    if request.headers.get("HX-Request"):
+        # htmx follows a redirect silently and would put the sign-in page into a table row
+        return Response(status=401, headers={"HX-Redirect": url_for("admin.sign_in.show")})
+    target = request.full_path.rstrip("?") if request.method == "GET" else None
+    return redirect(url_for("admin.sign_in.show", next=target))
+
+
+@blueprint.errorhandler(CSRFError)
+def _explain_csrf(_error: CSRFError) -> Response:
+    detail = "This form was open for too long or comes from another site. Go back, reload and try again."
+    return render_problem(Problem(400, "csrf", detail))
+
+
+@blueprint.app_context_processor
+def _known_to_every_template() -> dict[str, object]:
+    return {"navigation": NAVIGATION, "now": _now, "admin": g.get("admin")}
+
+
+def _now() -> datetime:
+    return web_context().clock.now()

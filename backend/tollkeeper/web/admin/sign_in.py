@@ -1,0 +1,96 @@
+"""Sign in and out: a token in a signed cookie, its digest on our side, so that signing out ends it."""
+
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from flask import Blueprint, g, redirect, render_template, request, session, url_for
+from flask.typing import ResponseReturnValue
+
+from tollkeeper.access.admins import (
+    check_password,
+    end_sign_in,
+    find_sign_in,
+    note_sight,
+    sight_is_due,
+    start_sign_in,
+)
+from tollkeeper.web.context import snapshot, transaction, web_context
+from tollkeeper.web.limits import FailureLimit
+
+blueprint = Blueprint("sign_in", __name__)
+
+OPEN_ENDPOINTS = {"admin.sign_in.show", "admin.sign_in.check"}
+TOKEN = "sign_in"  # noqa: S105  # the name under which the cookie holds the token
+
+# By address and by name: neither many names from one place nor one name from many places can be tried at will.
+failures_by_address = FailureLimit(most=20, window=timedelta(minutes=15))
+failures_by_name = FailureLimit(most=10, window=timedelta(minutes=15))
+
+
+@blueprint.get("/sign-in")
+def show() -> ResponseReturnValue:
+    """Show the form; who is signed in goes on to the pages."""
+    if find_admin_of_browser():
+        return redirect(_safe_target(request.args.get("next")))
+    return render_template("admin/sign_in.html", name="", target=request.args.get("next", ""))
+
+
+@blueprint.post("/sign-in")
+def check() -> ResponseReturnValue:
+    """Check name and password and open a sign-in under a new session, so that no earlier cookie is worth anything."""
+    now = web_context().clock.now()
+    name, password = request.form.get("name", ""), request.form.get("password", "")
+    address, target = request.remote_addr or "unknown", request.form.get("next", "")
+    wait = max(
+        failures_by_address.seconds_to_wait(address, now=now), failures_by_name.seconds_to_wait(name.strip(), now=now)
+    )
+    if wait:
+        message = f"Too many wrong passwords. Try again in {-(-wait // 60)} minutes."
+        page = render_template("admin/sign_in.html", name=name, target=target, error=message)
+        return page, 429, {"Retry-After": str(wait)}
+    with snapshot() as reading:
+        admin = check_password(reading, name, password)
+    if admin is None:
+        failures_by_address.note_failure(address, now=now)
+        failures_by_name.note_failure(name.strip(), now=now)
+        message = "Name or password is wrong."
+        return render_template("admin/sign_in.html", name=name, target=target, error=message), 422
+    failures_by_name.forget(name.strip())
+    with transaction() as writing:
+        token = start_sign_in(writing, admin.id, now=now)
+    session.clear()
+    session[TOKEN] = token
+    return redirect(_safe_target(target))
+
+
+@blueprint.post("/sign-out")
+def leave() -> ResponseReturnValue:
+    """End the sign-in here and in the browser."""
+    with transaction() as writing:
+        end_sign_in(writing, session.get(TOKEN, ""))
+    session.clear()
+    return redirect(url_for("admin.sign_in.show"))
+
+
+def find_admin_of_browser() -> bool:
+    """Find who is signed in and keep it in `g.admin`; say whether somebody is."""
+    token = session.get(TOKEN)
+    if not token:
+        return False
+    now = web_context().clock.now()
+    with snapshot() as reading:
+        found = find_sign_in(reading, token, now=now)
+    if found is None:
+        return False
+    g.admin, sign_in = found
+    if sight_is_due(sign_in, now=now):
+        with transaction() as writing:
+            note_sight(writing, token, now=now)
+    return True
+
+
+def _safe_target(target: str | None) -> str:
+    """Return where to go on to, inside /admin; a link from elsewhere cannot send people to another site."""
+    parts = urlsplit(target or "")
+    is_ours = not parts.scheme and not parts.netloc and parts.path.startswith("/admin/") and "\\" not in parts.path
+    return target if target and is_ours else url_for("admin.today.show")
