@@ -1,9 +1,10 @@
 """Derive whose usage each subject's is from the mappings of consumers to customers."""
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from tollkeeper.customers.tables import Attribution, ConsumerMapping, Subject
@@ -13,36 +14,47 @@ from tollkeeper.storage.ids import new_id
 # When several mappings match one subject at one instant, the most particular wins.
 PRECEDENCE = ("subject", "id", "custom_id", "username")
 
+CHUNK = 5_000
+
 Interval = tuple[datetime, datetime | None, str]
 
 
 def attribute_subjects(session: Session, subjects: Collection[str]) -> None:
     """Derive the attributions of these subjects anew; a repeat changes nothing."""
-    changed = [subject for subject in sorted(subjects) if _attribute(session, subject)]
+    wanted = sorted(subjects)
+    changed = False
+    for start in range(0, len(wanted), CHUNK):
+        changed |= _attribute(session, wanted[start : start + CHUNK])
     if changed:
         note_change(session, "attributions")
 
 
-def mappings_of(session: Session, subject: Subject) -> list[ConsumerMapping]:
-    """Return the mappings that match the subject, the most particular kind first."""
-    names = {
+def mappings_of(session: Session, subjects: Sequence[Subject]) -> dict[str, list[ConsumerMapping]]:
+    """Return the mappings that match each subject, the most particular kind first."""
+    names = {(match, value) for subject in subjects for match, value in _names(subject)}
+    query = select(ConsumerMapping).where(ConsumerMapping.value.in_({value for _, value in names}))
+    found: dict[tuple[str, str], list[ConsumerMapping]] = defaultdict(list)
+    for mapping in session.scalars(query.order_by(ConsumerMapping.valid_from)):
+        found[mapping.match, mapping.value].append(mapping)
+    return {subject.subject: [one for name in _names(subject) for one in found[name]] for subject in subjects}
+
+
+def _names(subject: Subject) -> list[tuple[str, str]]:
+    values = {
         "subject": subject.subject,
         "id": subject.consumer_id,
         "custom_id": subject.custom_id,
         "username": subject.username,
     }
-    matches = [
-        (ConsumerMapping.match == match) & (ConsumerMapping.value == value) for match, value in names.items() if value
-    ]
-    found = session.scalars(select(ConsumerMapping).where(or_(*matches))).all()
-    return sorted(found, key=lambda mapping: (PRECEDENCE.index(mapping.match), mapping.valid_from))
+    return [(match, value) for match in PRECEDENCE if (value := values[match]) is not None]
 
 
 def intervals_of(mappings: Sequence[ConsumerMapping]) -> list[Interval]:
     """Cut mappings, the most particular first, into intervals that do not overlap; join those that touch."""
     edges = sorted({mapping.valid_from for mapping in mappings} | {m.valid_to for m in mappings if m.valid_to})
     intervals: list[Interval] = []
-    for start, end in zip(edges, [*edges[1:], None], strict=True):
+    ends: list[datetime | None] = [*edges[1:], None]
+    for start, end in zip(edges, ends, strict=False):
         winner = next((mapping for mapping in mappings if _holds(mapping, start)), None)
         if winner is None:
             continue
@@ -57,18 +69,21 @@ def _holds(mapping: ConsumerMapping, instant: datetime) -> bool:
     return mapping.valid_from <= instant and (mapping.valid_to is None or instant < mapping.valid_to)
 
 
-def _attribute(session: Session, subject: str) -> bool:
-    row = session.scalars(select(Subject).where(Subject.subject == subject)).one()
-    wanted = intervals_of(mappings_of(session, row))
-    present = session.scalars(
-        select(Attribution).where(Attribution.subject == subject).order_by(Attribution.valid_from)
-    ).all()
-    if [(one.valid_from, one.valid_to, one.customer_id) for one in present] == wanted:
-        return False
-    session.execute(delete(Attribution).where(Attribution.subject == subject))
+def _attribute(session: Session, subjects: Sequence[str]) -> bool:
+    rows = session.scalars(select(Subject).where(Subject.subject.in_(subjects))).all()
+    mappings = mappings_of(session, rows)
+    present: dict[str, list[Interval]] = defaultdict(list)
+    for one in session.scalars(
+        select(Attribution).where(Attribution.subject.in_(subjects)).order_by(Attribution.valid_from)
+    ):
+        present[one.subject].append((one.valid_from, one.valid_to, one.customer_id))
+    wanted = {subject: intervals_of(mappings[subject]) for subject in mappings}
+    stale = [subject for subject in subjects if present[subject] != wanted[subject]]
+    session.execute(delete(Attribution).where(Attribution.subject.in_(stale)))
     session.add_all(
         Attribution(id=new_id("att"), subject=subject, customer_id=customer_id, valid_from=start, valid_to=end)
-        for start, end, customer_id in wanted
+        for subject in stale
+        for start, end, customer_id in wanted[subject]
     )
     session.flush()
-    return True
+    return bool(stale)

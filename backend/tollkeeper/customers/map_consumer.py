@@ -100,8 +100,8 @@ def _check(mapping: ConsumerMapping) -> None:
 
 def _refuse_overlap(session: Session, new: ConsumerMapping) -> None:
     rivals = list(list_mappings(session, match=new.match, value=new.value))
-    for subject in _subjects(session, new):
-        rivals += [rival for rival in mappings_of(session, subject) if rival.customer_id != new.customer_id]
+    for mappings in mappings_of(session, _subjects(session, new)).values():
+        rivals += [rival for rival in mappings if rival.customer_id != new.customer_id]
     for rival in rivals:
         if rival.valid_to is None or rival.valid_to > new.valid_from:
             raise Conflict(

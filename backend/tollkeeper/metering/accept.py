@@ -6,7 +6,7 @@ from datetime import datetime
 from types import ModuleType
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, Text, cast, func, select, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Text, cast, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from tollkeeper.metering import store_postgresql, store_sqlite
@@ -89,7 +89,7 @@ def _prepare(events: Sequence[Event], rejected: list[Rejection], now: datetime) 
         except EventRefused as refusal:
             rejected.append(Rejection(index, event.id, str(refusal)))
             continue
-        key = SetKey(event.type, event.subject or ANONYMOUS, split.dimensions)
+        key = SetKey(event.type, event.subject or ANONYMOUS, split.dimensions, split.measured)
         prepared.append(Prepared(index, event, time_us, key, split))
     return prepared
 
@@ -182,9 +182,8 @@ def _count(
     numbers: Mapping[SetKey, SetNumbers],
     now: datetime,
 ) -> None:
-    transaction_id = cast(cast(func.pg_current_xact_id(), Text), BigInteger) if is_postgresql(session) else 0
     batch = EventBatch(
-        transaction_id=transaction_id,
+        transaction_id=_transaction_id(session),
         received_at=now,
         events=len(new),
         subject_ids=sorted({numbers[one.set_key].subject_id for _, one in new}),
@@ -199,3 +198,10 @@ def _count(
         for column, amount in one.split.odd
     )
     session.flush()
+
+
+def _transaction_id(session: Session) -> ColumnElement[int]:
+    """Return what orders batches for `touched_subjects`: SQLite's writers are in one row, PostgreSQL's are not."""
+    if is_postgresql(session):
+        return cast(cast(func.pg_current_xact_id(), Text), BigInteger)
+    return select(func.coalesce(func.max(EventBatch.transaction_id), 0) + 1).scalar_subquery()

@@ -4,6 +4,7 @@
 """
 
 import hashlib
+from collections.abc import Mapping
 from contextlib import suppress
 from decimal import Decimal
 from functools import lru_cache
@@ -84,6 +85,8 @@ COUNTED = {
     "response_bytes": "bytes.response",
 }
 
+BITS = {column: 1 << place for place, column in enumerate(COUNTED)}
+
 NO_DIMENSIONS = Dimensions()
 NO_COUNTS = (0, 0, 0, 0)
 _DROPPED = frozenset(Dimensions.__struct_fields__) | MEASURES.keys()
@@ -94,12 +97,17 @@ _unpack = msgspec.msgpack.Decoder(list[Any])
 
 
 class Split(NamedTuple):
-    """An event's data, cut; `counts` are the columns of COUNTED, `odd` the numbers that fit none of them."""
+    """An event's data, cut.
+
+    `counts` are the whole numbers for the columns of COUNTED, `odd` those that do not fit; `measured` has bit n
+    set if the event has a number for column n.
+    """
 
     dimensions: Dimensions
     payload: bytes
     counts: tuple[int, int, int, int]
     odd: tuple[tuple[str, Decimal], ...]
+    measured: int
 
 
 def split_data(event_type: str, data: Any) -> Split:
@@ -109,7 +117,7 @@ def split_data(event_type: str, data: Any) -> Split:
     of any other event is its data as JSON.
     """
     if event_type != KONG_REQUEST or data is None:
-        return Split(NO_DIMENSIONS, _fitting(_json.encode(data)), NO_COUNTS, ())
+        return Split(NO_DIMENSIONS, _fitting(_json.encode(data)), NO_COUNTS, (), 0)
     if not isinstance(data, dict):
         raise EventRefused("/data", "must be an object")
     dimensions = _dimensions_of(data)
@@ -120,18 +128,19 @@ def split_data(event_type: str, data: Any) -> Split:
     for name in ("consumer", "refused", "would_refuse"):
         if name in data:
             _keep_strangers(data, name, rest)
-    response, tokens_in, tokens_out, cached = places[4:8]
-    counts = (tokens_in or 0, tokens_out or 0, cached or 0, response or 0)
+    found = (*places[5:8], places[4])
     odd = _odd_numbers(rest) if rest else ()
+    measured = sum(bit for number, bit in zip(found, BITS.values(), strict=True) if number is not None)
+    measured |= sum(BITS[column] for column, _ in odd)
     if rest:
         places.append(_json.encode(rest))
     else:
         while places and places[-1] is None:
             places.pop()
-    return Split(dimensions, _fitting(_pack.encode(places)), counts, odd)
+    return Split(dimensions, _fitting(_pack.encode(places)), _or_zero(found), odd, measured)
 
 
-def join_data(event_type: str, dimensions: dict[str, Any], payload: bytes) -> Any:
+def join_data(event_type: str, dimensions: Mapping[str, Any], payload: bytes) -> Any:
     """Return the data that was split; numbers with a fraction are Decimals."""
     if event_type != KONG_REQUEST or payload == b"null":
         return _parse.decode(payload)
@@ -160,9 +169,9 @@ def content_of(event_type: str, data: Any) -> bytes:
     return _json.encode(data)
 
 
-def set_digest(event_type: str, subject: str, dimensions: Dimensions) -> bytes:
+def set_digest(event_type: str, subject: str, dimensions: Dimensions, measured: int) -> bytes:
     """Return what makes a dimension set unique."""
-    named = "\0".join((event_type, subject)).encode() + b"\0" + _json.encode(dimensions)
+    named = f"{event_type}\0{subject}\0{measured}\0".encode() + _json.encode(dimensions)
     return hashlib.blake2b(named, digest_size=16).digest()
 
 
@@ -210,6 +219,11 @@ def _keep_strangers(data: dict[str, Any], name: str, rest: dict[str, Any]) -> No
     strangers = {} if group is None else {field: group[field] for field in group if field not in NESTED[name]}
     if strangers:
         rest[name] = strangers
+
+
+def _or_zero(found: tuple[int | None, ...]) -> tuple[int, int, int, int]:
+    tokens_in, tokens_out, cached, response = found
+    return tokens_in or 0, tokens_out or 0, cached or 0, response or 0
 
 
 def _odd_numbers(rest: dict[str, Any]) -> tuple[tuple[str, Decimal], ...]:

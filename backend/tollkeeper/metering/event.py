@@ -25,14 +25,14 @@ Word = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
 
 class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One CloudEvent; extension attributes are not kept."""
+    """One CloudEvent; `time` is RFC 3339 text or an aware datetime. Extension attributes are not kept."""
 
     specversion: str = "1.0"
     id: Word
     source: Word
     type: Word
     subject: Word | None = None
-    time: str | datetime | None = None
+    time: Any = None
     datacontenttype: str | None = None
     dataschema: str | None = None
     data: Any = None

@@ -24,6 +24,7 @@ class SetKey(NamedTuple):
     event_type: str
     subject: str
     dimensions: Dimensions
+    measured: int
 
 
 class SetNumbers(NamedTuple):
@@ -52,7 +53,7 @@ def number_sources(session: Session, sources: Iterable[str]) -> Mapping[str, int
         return known
     insert_ignoring(session, EventSource, [{"source": source} for source in new])
     rows = session.execute(select(EventSource.source, EventSource.id).where(EventSource.source.in_(new)))
-    found = dict(rows)
+    found = dict(rows.all())
     _remember_on_commit(session, lambda remembered: remembered.sources.update(found))
     return {**known, **found}
 
@@ -73,6 +74,7 @@ def number_sets(session: Session, keys: Iterable[SetKey], *, now: datetime) -> M
                 "digest": digest,
                 "event_type": (key := by_digest[digest]).event_type,
                 "subject_id": subject_ids[key.subject],
+                "measured": key.measured,
                 "dimensions": msgspec.to_builtins(key.dimensions),
             }
             for digest in sorted(by_digest)

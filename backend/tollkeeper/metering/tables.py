@@ -27,7 +27,10 @@ class EventSource(Base):
 
 
 class DimensionSet(Base):
-    """What many events share: type, subject, and the dimensions of `data`; `digest` makes it unique."""
+    """What many events share: type, subject, the dimensions of `data`, and which counted numbers they have.
+
+    `digest` makes it unique; `measured` has bit n set if the events have column n of dimensions.COUNTED.
+    """
 
     __tablename__ = "dimension_sets"
 
@@ -35,6 +38,7 @@ class DimensionSet(Base):
     digest: Mapped[bytes] = mapped_column(LargeBinary(16), unique=True)
     event_type: Mapped[str] = mapped_column(index=True)
     subject_id: Mapped[int] = mapped_column(ForeignKey("subjects.id"), index=True)
+    measured: Mapped[int] = mapped_column(SmallInteger)
     dimensions: Mapped[dict[str, Any]] = mapped_column(Json)
 
 

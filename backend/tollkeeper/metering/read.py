@@ -1,0 +1,123 @@
+"""Read the event store: which dimension sets match, their hourly totals, their events one by one."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from tollkeeper.customers.tables import Subject
+from tollkeeper.metering.dimensions import COUNTED, join_data
+from tollkeeper.metering.tables import DimensionSet, EventSource, HourlyTotal, OddTotal, StoredEvent
+from tollkeeper.money import EXACT
+
+CHUNK = 5_000
+# Above so many sets one pass over all of the hours' rows is cheaper than naming the sets.
+MOST_NAMED_SETS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class SetFacts:
+    """A dimension set, as reading needs it."""
+
+    id: int
+    event_type: str
+    subject: str
+    measured: int
+    dimensions: Mapping[str, Any]
+
+
+class SetTotals(NamedTuple):
+    """What the events of one set in some hours come to; `numbers` by column of COUNTED."""
+
+    events: int
+    numbers: dict[str, Decimal]
+
+
+class ReadEvent(NamedTuple):
+    """A stored event, put together again."""
+
+    time_us: int
+    source_id: int
+    id_key: bytes
+    id_text: str | None
+    facts: SetFacts
+    data: Any
+
+
+def list_sets(session: Session, event_type: str | None, subjects: Collection[str] | None = None) -> Iterator[SetFacts]:
+    """Yield the dimension sets of a type (or all), of these subjects (or of any)."""
+    query = select(
+        DimensionSet.id, DimensionSet.event_type, Subject.subject, DimensionSet.measured, DimensionSet.dimensions
+    ).join(Subject, Subject.id == DimensionSet.subject_id)
+    if event_type is not None:
+        query = query.where(DimensionSet.event_type == event_type)
+    if subjects is None:
+        yield from _facts(session.execute(query))
+        return
+    wanted = sorted(subjects)
+    for start in range(0, len(wanted), CHUNK):
+        chunk = query.where(Subject.subject.in_(wanted[start : start + CHUNK]))
+        yield from _facts(session.execute(chunk))
+
+
+def read_totals(session: Session, set_ids: Collection[int], first_hour: int, end_hour: int) -> dict[int, SetTotals]:
+    """Return the totals of these sets over the hours [first, end), by set; sets without events are left out."""
+    columns = [getattr(HourlyTotal, column) for column in COUNTED]
+    query = (
+        select(HourlyTotal.set_id, func.sum(HourlyTotal.events), *(func.sum(column) for column in columns))
+        .where(HourlyTotal.hour >= first_hour, HourlyTotal.hour < end_hour)
+        .group_by(HourlyTotal.set_id)
+    )
+    odd = select(OddTotal.set_id, OddTotal.column, OddTotal.amount).where(
+        OddTotal.hour >= first_hour, OddTotal.hour < end_hour
+    )
+    found: dict[int, SetTotals] = {}
+    rows: Any = session.execute(_of_sets(query, HourlyTotal.set_id, set_ids))
+    for set_id, events, *numbers in rows:
+        if set_id in set_ids:
+            exact = (Decimal(int(number)) for number in numbers)
+            found[set_id] = SetTotals(int(events), dict(zip(COUNTED, exact, strict=True)))
+    rows = session.execute(_of_sets(odd, OddTotal.set_id, set_ids))
+    for set_id, column, amount in rows:
+        if set_id in set_ids:
+            found[set_id].numbers[column] = EXACT.add(found[set_id].numbers[column], amount)
+    return found
+
+
+def read_events(session: Session, sets: Mapping[int, SetFacts], start_us: int, end_us: int) -> Iterator[ReadEvent]:
+    """Yield the events of these sets in [start, end), in order of time, source and id."""
+    query = (
+        select(
+            StoredEvent.time_us,
+            StoredEvent.source_id,
+            StoredEvent.id_key,
+            StoredEvent.id_text,
+            StoredEvent.set_id,
+            StoredEvent.payload,
+        )
+        .where(StoredEvent.time_us >= start_us, StoredEvent.time_us < end_us)
+        .order_by(StoredEvent.time_us, StoredEvent.source_id, StoredEvent.id_key)
+        .execution_options(yield_per=1_000)
+    )
+    rows: Any = session.execute(_of_sets(query, StoredEvent.set_id, sets.keys()))
+    for time_us, source_id, id_key, id_text, set_id, payload in rows:
+        facts = sets.get(set_id)
+        if facts is not None:
+            data = join_data(facts.event_type, facts.dimensions, payload)
+            yield ReadEvent(time_us, source_id, id_key, id_text, facts, data)
+
+
+def source_names(session: Session) -> dict[int, str]:
+    """Return the names of all sources by their number; there are about as many as gateway nodes."""
+    return dict(session.execute(select(EventSource.id, EventSource.source)).all())
+
+
+def _facts(rows: Any) -> Iterator[SetFacts]:
+    return (SetFacts(*row) for row in rows)
+
+
+def _of_sets(query: Any, column: Any, set_ids: Collection[int]) -> Any:
+    return query.where(column.in_(sorted(set_ids))) if len(set_ids) <= MOST_NAMED_SETS else query

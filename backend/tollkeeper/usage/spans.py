@@ -1,0 +1,24 @@
+"""Which subjects' events in which stretch of time are a customer's own."""
+
+from collections import defaultdict
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from tollkeeper.customers.subjects import subjects_of_customer
+from tollkeeper.errors import InvalidInput
+from tollkeeper.metering.event import microseconds_of
+from tollkeeper.metering.measure import Span
+
+
+def spans_of_customer(session: Session, customer_id: str, start: datetime, end: datetime) -> list[Span]:
+    """Cut the customer's attributions to [start, end); subjects with the same stretch share a span."""
+    if start > end:
+        raise InvalidInput.of("/from", "is after the end")
+    stretches: dict[tuple[int, int], set[str]] = defaultdict(set)
+    for attribution in subjects_of_customer(session, customer_id):
+        first = max(start, attribution.valid_from)
+        last = end if attribution.valid_to is None else min(end, attribution.valid_to)
+        if first < last:
+            stretches[microseconds_of(first), microseconds_of(last)].add(attribution.subject)
+    return [Span(frozenset(subjects), *stretch) for stretch, subjects in sorted(stretches.items())]
