@@ -18,6 +18,9 @@ class BillingPeriod:
     flat prices and minimums are prorated. `(subscription_id, term_id, phase_key, rate_card.key, start)`
     names the charge for ever: when a plan changes later on, `end` and `fraction` shrink and the name
     stays, so what was billed under the name can be compared with what is due under it now.
+
+    Whose usage a usage price charges: coverage.covered_stretches(session, subscription, start, end), which is
+    the customer's own and that of subsidiaries without a plan of their own.
     """
 
     subscription_id: str

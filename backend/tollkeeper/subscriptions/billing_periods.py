@@ -1,0 +1,179 @@
+"""Say which charges of a subscription fall due, and keep the billing run's mark.
+
+The contract with the billing run (invoices):
+
+- `due_subscriptions` claims subscriptions with something to look at; `due_periods` lists their charges;
+  `mark_billed` says that everything due until an instant is on an invoice. All three belong in one
+  transaction with the invoice lines, so a run that dies does nothing and the next one does it all.
+- A charge has a name (see types.py). What goes on the invoice is what is due under the name now, minus what
+  earlier documents charged under it. So a repeat adds nothing, and a charge that shrank gives a credit.
+- A change of plan, an end or a quantity sets the mark back to the start of the in-advance periods that it
+  cuts, so that they are listed again. A charge that was billed, that begins at or after
+  `reviewed_from(subscription)` and that is not listed any more is due no more: credit all of it.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tollkeeper.catalog.spec import RateCard
+from tollkeeper.subscriptions.periods import MICROSECOND, Period, periods_between
+from tollkeeper.subscriptions.tables import Subscription
+from tollkeeper.subscriptions.timeline import Segment, Timeline, load_timeline
+from tollkeeper.subscriptions.types import BillingPeriod
+
+BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
+ONE = Decimal(1)
+
+
+def due_subscriptions(session: Session, *, now: datetime, limit: int = 100) -> Sequence[Subscription]:
+    """Claim subscriptions with charges to look at, longest due first; other workers skip the claimed ones.
+
+    SQLite has one writer at a time, so the claim is the transaction itself there.
+    """
+    return session.scalars(
+        select(Subscription)
+        .where(Subscription.next_due_at <= now)
+        .order_by(Subscription.next_due_at, Subscription.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+
+
+def due_periods(session: Session, subscription: Subscription, *, now: datetime) -> list[BillingPeriod]:
+    """Return the charges that fell due after the mark and until `now`, by due time."""
+    since = reviewed_from(subscription)
+    timeline = load_timeline(session, subscription)
+    found = lay_billing_periods(timeline, since=since, until=now + MICROSECOND)
+    return [period for period in found if since <= period.due_at <= now]
+
+
+def billing_periods(
+    session: Session, subscription: Subscription, *, until: datetime, since: datetime = BEGINNING
+) -> list[BillingPeriod]:
+    """Return all charges that overlap `[since, until)`, due or not: for previews, proofs and corrections."""
+    return lay_billing_periods(load_timeline(session, subscription), since=since, until=until)
+
+
+def reviewed_from(subscription: Subscription) -> datetime:
+    """Return the first instant that the billing run has not answered for."""
+    return BEGINNING if subscription.billed_until is None else subscription.billed_until + MICROSECOND
+
+
+def mark_billed(session: Session, subscription: Subscription, *, until: datetime) -> None:
+    """Say that every charge due until the instant (inclusive) is dealt with, and set when to look again."""
+    subscription.billed_until = until
+    subscription.next_due_at = next_due(load_timeline(session, subscription), after=until)
+
+
+def next_due(timeline: Timeline, *, after: datetime | None) -> datetime | None:
+    """Return when the next charge falls due after an instant (None: from the beginning), or None if none will."""
+    mark = BEGINNING if after is None else after + MICROSECOND
+    found = [
+        due_at
+        for segment in timeline.segments
+        if segment.end is None or segment.end >= mark
+        for card in _charged(segment)
+        if (due_at := _next_due_of(timeline, segment, card, mark)) is not None
+    ]
+    return min(found, default=None)
+
+
+def lay_billing_periods(timeline: Timeline, *, since: datetime, until: datetime) -> list[BillingPeriod]:
+    """Return the charges that end at or after `since` and begin before `until`, by due time; pure."""
+    found = [
+        period
+        for segment in timeline.segments
+        if segment.start < until and (segment.end is None or segment.end >= since)
+        for card in _charged(segment)
+        for period in _periods_of(timeline, segment, card, Period(since, until))
+    ]
+    return sorted(found, key=lambda period: (period.due_at, period.start))
+
+
+def _charged(segment: Segment) -> Iterator[RateCard]:
+    return (card for card in segment.phase.rate_cards if card.price is not None)
+
+
+def _periods_of(timeline: Timeline, segment: Segment, card: RateCard, window: Period) -> Iterator[BillingPeriod]:
+    subscription = timeline.subscription
+    first = max(segment.start, _just_before(window.start))
+    last = window.end if segment.end is None else min(segment.end, window.end)
+    for full in periods_between(subscription.anchor, card.billing_cadence, subscription.time_zone, first, last):
+        part = full.overlap(segment.start, segment.end)
+        assert part is not None
+        for piece, quantity in _split_by_quantity(timeline, card, part):
+            if piece.end >= window.start and piece.start < window.end:
+                yield _billing_period(timeline, segment, card, (piece, full), quantity)
+
+
+def _just_before(instant: datetime) -> datetime:
+    # A period that ends exactly at the window's start is inside (its usage falls due then), so look one tick earlier.
+    return instant if instant == BEGINNING else instant - MICROSECOND
+
+
+def _billing_period(
+    timeline: Timeline, segment: Segment, card: RateCard, spans: tuple[Period, Period], quantity: Decimal
+) -> BillingPeriod:
+    piece, full = spans
+    return BillingPeriod(
+        subscription_id=timeline.subscription.id,
+        customer_id=timeline.subscription.customer_id,
+        term_id=segment.term_id,
+        plan_version_id=segment.plan_version_id,
+        phase_key=segment.phase.key,
+        rate_card=card,
+        quantity=quantity,
+        start=piece.start,
+        end=piece.end,
+        full=full,
+        fraction=piece.share_of(full),
+        due_at=piece.start if is_in_advance(card) else piece.end,
+    )
+
+
+def is_in_advance(card: RateCard) -> bool:
+    """Tell whether a rate card is charged when its period begins: a flat price with that payment term."""
+    price = card.price
+    return price is not None and price.type == "flat" and price.payment_term == "in_advance"
+
+
+def _split_by_quantity(timeline: Timeline, card: RateCard, part: Period) -> Iterator[tuple[Period, Decimal]]:
+    """Cut a flat price's period where its quantity changes; usage is never cut, as its tiers would begin anew."""
+    quantity = _default_quantity(card)
+    if card.price is None or card.price.type != "flat":
+        yield part, quantity
+        return
+    start = part.start
+    for change in timeline.quantities:
+        if change.rate_card_key != card.key or change.starts_at >= part.end:
+            continue
+        if change.starts_at > start:
+            yield Period(start, change.starts_at), quantity
+            start = change.starts_at
+        quantity = change.quantity
+    yield Period(start, part.end), quantity
+
+
+def _default_quantity(card: RateCard) -> Decimal:
+    quantity = getattr(card.price, "quantity", None)
+    return ONE if quantity is None else Decimal(quantity)
+
+
+def _next_due_of(timeline: Timeline, segment: Segment, card: RateCard, mark: datetime) -> datetime | None:
+    """Look at the period around the mark and the two after it: one of them falls due next, if any does."""
+    subscription = timeline.subscription
+    first = max(segment.start, _just_before(mark))
+    end = segment.end or datetime.max.replace(tzinfo=UTC)
+    fulls = periods_between(subscription.anchor, card.billing_cadence, subscription.time_zone, first, end)
+    for _, full in zip(range(3), fulls, strict=False):
+        part = full.overlap(segment.start, segment.end)
+        assert part is not None
+        for piece, _quantity in _split_by_quantity(timeline, card, part):
+            due_at = piece.start if is_in_advance(card) else piece.end
+            if due_at >= mark:
+                return due_at
+    return None

@@ -1,0 +1,64 @@
+"""Subscriptions, the terms (plan versions over time) that they consist of, and quantities of seats."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tollkeeper.storage.base import Base, ExactDecimal, UtcDateTime
+
+
+class Subscription(Base):
+    """A customer on a plan from an instant.
+
+    `plan_version_id` is that of the latest term, which a change at the period's end puts in the future;
+    terms.py says which one holds at an instant. `status` is what was decided: `active`, or `canceled`
+    once an end is set (which may be still to come); see state.py for what holds at an instant.
+    `billed_until` and `next_due_at` are the billing run's own marks (billing_periods.py).
+    """
+
+    __tablename__ = "subscriptions"
+    __table_args__ = (
+        # The billing run looks for due subscriptions every few seconds.
+        Index("ix_subscriptions_next_due_at", "next_due_at"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    customer_id: Mapped[str] = mapped_column(ForeignKey("customers.id"), index=True)
+    plan_key: Mapped[str]
+    plan_version_id: Mapped[str] = mapped_column(ForeignKey("plan_versions.id"), index=True)
+    status: Mapped[str] = mapped_column(default="active")
+    time_zone: Mapped[str]
+    anchor: Mapped[datetime] = mapped_column(UtcDateTime)
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    ends_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    canceled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    billed_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    next_due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class SubscriptionTerm(Base):
+    """A plan version that a subscription is on, from `starts_at` until the next term or the end."""
+
+    __tablename__ = "subscription_terms"
+    __table_args__ = (UniqueConstraint("subscription_id", "starts_at"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    subscription_id: Mapped[str] = mapped_column(ForeignKey("subscriptions.id"))
+    plan_version_id: Mapped[str] = mapped_column(ForeignKey("plan_versions.id"))
+    starts_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class SubscriptionQuantity(Base):
+    """How many of a flat rate card (seats) a subscription has from an instant."""
+
+    __tablename__ = "subscription_quantities"
+    __table_args__ = (UniqueConstraint("subscription_id", "rate_card_key", "starts_at"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    subscription_id: Mapped[str] = mapped_column(ForeignKey("subscriptions.id"))
+    rate_card_key: Mapped[str]
+    quantity: Mapped[Decimal] = mapped_column(ExactDecimal)
+    starts_at: Mapped[datetime] = mapped_column(UtcDateTime)
