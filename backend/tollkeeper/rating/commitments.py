@@ -2,41 +2,34 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, Self
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
+from pydantic import Field
 
 from tollkeeper.rating.decimals import NonNegative, plain, read_decimal, round_fraction
 from tollkeeper.rating.discounts import single_line
-from tollkeeper.rating.problems import Problem, fields_of, validate_with
+from tollkeeper.rating.problems import CheckedModel, Problem, fields_of
 from tollkeeper.rating.types import LineKind, RatedLine
 
 
-class Commitments(BaseModel):
+class Commitments(CheckedModel):
     """The least and the most that a rate card charges in a period."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     minimum_amount: NonNegative | None = Field(default=None, description="Charged at least, in major units.")
     maximum_amount: NonNegative | None = Field(default=None, description="Charged at most, in major units.")
 
-    @model_validator(mode="wrap")
     @classmethod
-    def _check(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        checked: Self = validate_with(value, handler, _range_problems, "commitments")
-        return checked
-
-
-def _range_problems(raw: Any) -> Iterator[Problem]:
-    given = fields_of(raw)
-    if given.get("minimum_amount") is None or given.get("maximum_amount") is None:
-        return
-    try:
-        minimum, maximum = read_decimal(given["minimum_amount"]), read_decimal(given["maximum_amount"])
-    except ValueError:
-        return
-    if minimum > maximum:
-        yield ("minimum_amount",), f"must be at most the maximum_amount, {plain(maximum)}"
+    def problems(cls, raw: Any) -> Iterator[Problem]:
+        """Yield a minimum above the maximum."""
+        given = fields_of(raw)
+        if given.get("minimum_amount") is None or given.get("maximum_amount") is None:
+            return
+        try:
+            minimum, maximum = read_decimal(given["minimum_amount"]), read_decimal(given["maximum_amount"])
+        except ValueError:
+            return
+        if minimum > maximum:
+            yield ("minimum_amount",), f"must be at most the maximum_amount, {plain(maximum)}"
 
 
 def maximum_lines(sum_minor: int, commitments: Commitments, currency: str) -> list[RatedLine]:

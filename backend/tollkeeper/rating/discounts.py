@@ -3,17 +3,16 @@
 from decimal import Decimal
 from fractions import Fraction
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tollkeeper.money import minor_to_decimal
 from tollkeeper.rating.decimals import NonNegative, Percentage, plain, round_half_up
+from tollkeeper.rating.problems import CheckedModel
 from tollkeeper.rating.types import LineKind, RatedLine
 
 
-class Discounts(BaseModel):
+class Discounts(CheckedModel):
     """`usage` units of each period are free; `percentage` is taken off what the rest costs."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     percentage: Percentage = Field(default=Decimal(0), description="Per cent off the lines of the rate card.")
     usage: NonNegative = Field(default=Decimal(0), description="Free units of each period, after conversion.")

@@ -4,17 +4,16 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tollkeeper.rating.decimals import NonNegative, plain
 from tollkeeper.rating.lines import ExactLine, PeriodUsage
+from tollkeeper.rating.problems import CheckedModel
 from tollkeeper.rating.types import LineKind
 
 
-class DynamicPrice(BaseModel):
+class DynamicPrice(CheckedModel):
     """The quantity is the cost of the usage in the currency's major unit."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: Literal["dynamic"]
     multiplier: NonNegative = Field(default=Decimal(1), description='The cost is multiplied by it: "1.2" adds 20 %.')

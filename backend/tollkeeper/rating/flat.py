@@ -5,17 +5,16 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tollkeeper.rating.decimals import NonNegative
 from tollkeeper.rating.lines import ExactLine, PeriodUsage
+from tollkeeper.rating.problems import CheckedModel
 from tollkeeper.rating.types import LineKind
 
 
-class FlatPrice(BaseModel):
+class FlatPrice(CheckedModel):
     """The same amount in each period, whatever the usage."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: Literal["flat"]
     amount: NonNegative = Field(description="Price of one period, in major units.")

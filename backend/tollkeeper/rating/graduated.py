@@ -5,16 +5,13 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from tollkeeper.rating.lines import ExactLine, PeriodUsage
+from tollkeeper.rating.problems import CheckedModel
 from tollkeeper.rating.tiers import Tiers, bounds_text, is_reached, tier_lines
 
 
-class GraduatedPrice(BaseModel):
+class GraduatedPrice(CheckedModel):
     """Units fill the tiers from the first one on; a tier's flat price is due once it is reached."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: Literal["graduated"]
     tiers: Tiers

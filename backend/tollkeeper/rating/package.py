@@ -5,17 +5,16 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tollkeeper.rating.decimals import NonNegative, Positive, plain
 from tollkeeper.rating.lines import ExactLine, PeriodUsage
+from tollkeeper.rating.problems import CheckedModel
 from tollkeeper.rating.types import LineKind
 
 
-class PackagePrice(BaseModel):
+class PackagePrice(CheckedModel):
     """An amount for each started package of `package_size` units."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: Literal["package"]
     amount: NonNegative = Field(description="Price of one package, in major units.")

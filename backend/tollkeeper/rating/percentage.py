@@ -5,18 +5,17 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tollkeeper.money import EXACT
 from tollkeeper.rating.decimals import NonNegative, WholeNumber, plain
 from tollkeeper.rating.lines import ExactLine, PeriodUsage
+from tollkeeper.rating.problems import CheckedModel
 from tollkeeper.rating.types import LineKind
 
 
-class PercentagePrice(BaseModel):
+class PercentagePrice(CheckedModel):
     """The quantity is money; `rate` is per cent of it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: Literal["percentage"]
     rate: NonNegative = Field(description="Per cent of the quantity, which is an amount of money.")

@@ -1,23 +1,40 @@
 """Report rules across fields together with the errors inside them, each at its own path."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 # Where (keys and positions below the model that checks) and what to do about it.
 Problem = tuple[tuple[str | int, ...], str]
 
 
+class CheckedModel(BaseModel):
+    """A frozen part of a document that knows the rules between its fields.
+
+    A check across fields that ran only on a valid model would tell a person one error at a time, so
+    `problems` gets the raw value (a dict, a model or anything else) and must bear with all of it.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def problems(cls, raw: Any) -> Iterable[Problem]:  # noqa: ARG003 - what subclasses read
+        """Return what is wrong between the fields of a raw value; nothing unless a subclass says so."""
+        return ()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        checked: Self = validate_with(value, handler, cls.problems, cls.__name__)
+        return checked
+
+
 def validate_with(
     value: Any, validate: Callable[[Any], Any], check: Callable[[Any], Iterable[Problem]], title: str
 ) -> Any:
-    """Run pydantic's validation and a check on the raw value; raise what both found, together.
-
-    A check across fields that ran only on a valid model would tell a person one error at a time.
-    The check gets the raw value (a dict, a list, a model or anything else) and must bear with all of it.
-    """
+    """Run pydantic's validation and a check on the raw value; raise what both found, together."""
     found: list[InitErrorDetails] = []
     result = None
     try:
@@ -25,7 +42,11 @@ def validate_with(
     except ValidationError as error:
         found += [_again(line["type"], line["msg"], line["loc"], line["input"]) for line in error.errors()]
     taken = {line["loc"] for line in found}
-    found += [_again("rule", message, path, value) for path, message in check(value) if path not in taken]
+    found += [
+        _again("rule" if _is_there(value, path) else "missing", message, path, value)
+        for path, message in check(value)
+        if path not in taken
+    ]
     if found:
         raise ValidationError.from_exception_data(title, found)
     return result
@@ -36,6 +57,32 @@ def fields_of(value: Any) -> Mapping[str, Any]:
     if isinstance(value, BaseModel):
         return {name: getattr(value, name) for name in value.model_fields_set}
     return value if isinstance(value, Mapping) else {}
+
+
+def duplicates_of(items: Any, field: str) -> Iterable[Problem]:
+    """Return a problem for each item of a raw list whose field an earlier one has already."""
+    seen = set()
+    for index, item in enumerate(items if isinstance(items, Sequence) else ()):
+        name = fields_of(item).get(field)
+        if isinstance(name, str):
+            if name in seen:
+                yield (index, field), f"{name!r} is there already; give each one a {field} of its own"
+            seen.add(name)
+
+
+def below(place: str | int, problems: Iterable[Problem]) -> Iterable[Problem]:
+    """Move problems under a field or a position."""
+    return (((place, *path), message) for path, message in problems)
+
+
+def _is_there(value: Any, path: tuple[str | int, ...]) -> bool:
+    for part in path:
+        inside = value if isinstance(value, list | tuple) else fields_of(value)
+        try:
+            value = inside[part]  # type: ignore[index]  # a part that does not fit raises, which is the answer
+        except (KeyError, IndexError, TypeError):
+            return False
+    return True
 
 
 def _again(kind: str, message: str, path: tuple[str | int, ...], given: Any) -> InitErrorDetails:

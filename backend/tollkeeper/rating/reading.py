@@ -10,10 +10,11 @@ from tollkeeper.errors import FieldError, InvalidInput
 
 Model = TypeVar("Model", bound=BaseModel)
 
+# Pydantic's words, and ours
 MESSAGES = {
-    "missing": "is missing",
-    "extra_forbidden": "is no field here; remove it or mend its name",
-    "union_tag_not_found": "needs a type",
+    "Field required": "is missing",
+    "Extra inputs are not permitted": "is no field here; remove it or mend its name",
+    "Unable to extract tag using discriminator 'type'": "needs a type",
 }
 
 
@@ -45,5 +46,5 @@ def _pointer(location: Sequence[str | int], document: Any, *, absent: bool) -> s
 
 
 def _message(line: ErrorDetails) -> str:
-    message = MESSAGES.get(line["type"], line["msg"]).removeprefix("Value error, ")
+    message = MESSAGES.get(line["msg"], line["msg"]).removeprefix("Value error, ")
     return message[:1].lower() + message[1:]

@@ -1,9 +1,9 @@
 """The part of a rate card that rating reads: price, conversion, discounts, commitments."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
+from pydantic import Field
 
 from tollkeeper.rating.commitments import Commitments
 from tollkeeper.rating.conversion import UnitConversion
@@ -13,7 +13,7 @@ from tollkeeper.rating.flat import FlatPrice
 from tollkeeper.rating.graduated import GraduatedPrice
 from tollkeeper.rating.package import PackagePrice
 from tollkeeper.rating.percentage import PercentagePrice
-from tollkeeper.rating.problems import Problem, fields_of, validate_with
+from tollkeeper.rating.problems import CheckedModel, Problem, fields_of
 from tollkeeper.rating.unit import UnitPrice
 from tollkeeper.rating.volume import VolumePrice
 
@@ -23,21 +23,13 @@ Price = Annotated[
 ]
 
 
-class RatingTerms(BaseModel):
+class RatingTerms(CheckedModel):
     """What a rate card charges; without a price it charges nothing."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     price: Price | None = None
     unit_conversion: UnitConversion | None = None
     discounts: Discounts | None = None
     commitments: Commitments | None = None
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _check(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        checked: Self = validate_with(value, handler, cls.problems, "rate_card")
-        return checked
 
     @classmethod
     def problems(cls, raw: Any) -> Iterator[Problem]:
@@ -49,5 +41,6 @@ class RatingTerms(BaseModel):
             yield ("commitments",), "a flat price has no minimum or maximum spend; remove it"
         if card.get("unit_conversion") is not None:
             yield ("unit_conversion",), "a flat price has no usage to convert; remove it"
-        if fields_of(card.get("discounts")).get("usage") is not None:
+        # A stored card holds the default, 0, too.
+        if fields_of(card.get("discounts")).get("usage") not in (None, 0, "0"):
             yield ("discounts", "usage"), "a flat price has no usage to give free; remove it"

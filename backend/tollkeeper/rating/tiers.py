@@ -5,20 +5,18 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, WrapValidator
+from pydantic import Field, WrapValidator
 
 from tollkeeper.rating.decimals import NonNegative, Positive, plain, read_decimal
 from tollkeeper.rating.lines import ExactLine
-from tollkeeper.rating.problems import Problem, fields_of, validate_with
+from tollkeeper.rating.problems import CheckedModel, Problem, fields_of, validate_with
 from tollkeeper.rating.types import LineKind
 
 MOST_TIERS = 1000
 
 
-class Tier(BaseModel):
+class Tier(CheckedModel):
     """One tier: units up to and with `up_to` (null: no bound), each at `unit_price`, once `flat_price`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     up_to: Positive | None = Field(default=None, description="Last quantity in the tier; null for the last tier.")
     unit_price: NonNegative = Field(default=Decimal(0), description="Price of each unit in the tier.")

@@ -3,17 +3,16 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tollkeeper.rating.decimals import NonNegative
 from tollkeeper.rating.lines import ExactLine, PeriodUsage
+from tollkeeper.rating.problems import CheckedModel
 from tollkeeper.rating.types import LineKind
 
 
-class UnitPrice(BaseModel):
+class UnitPrice(CheckedModel):
     """Quantity times amount."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: Literal["unit"]
     amount: NonNegative = Field(description="Price of one unit, in major units; may be finer than the currency.")

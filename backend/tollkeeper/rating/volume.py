@@ -4,16 +4,13 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from tollkeeper.rating.lines import ExactLine, PeriodUsage
+from tollkeeper.rating.problems import CheckedModel
 from tollkeeper.rating.tiers import Tiers, bounds_text, tier_lines
 
 
-class VolumePrice(BaseModel):
+class VolumePrice(CheckedModel):
     """The total chooses one tier; only that tier's unit price and flat price are due."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: Literal["volume"]
     tiers: Tiers
