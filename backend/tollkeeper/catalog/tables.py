@@ -1,0 +1,70 @@
+"""Features, plans and plan versions."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tollkeeper.catalog.immutable import keep_unchanged
+from tollkeeper.storage.base import Base, Json, UtcDateTime
+
+
+class Feature(Base):
+    """A meter with a filter: what plans price and limit. Without a meter it can be switched on and no more."""
+
+    __tablename__ = "features"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    meter_key: Mapped[str | None] = mapped_column(ForeignKey("meters.key"), index=True)
+    filter: Mapped[dict[str, Any]] = mapped_column(Json)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    archived_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class Plan(Base):
+    """What its versions have in common; the currency is fixed with the first published version."""
+
+    __tablename__ = "plans"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    currency: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    archived_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class PlanVersion(Base):
+    """One version of a plan: `status` is draft, published (the one that is sold) or archived.
+
+    A draft may be edited and removed. After that only the status moves on (catalog/immutable.py).
+    """
+
+    __tablename__ = "plan_versions"
+    __table_args__ = (
+        UniqueConstraint("plan_id", "version"),
+        # one draft and one version on sale per plan, whatever two editors do at once
+        Index(
+            "ix_plan_versions_one_of_a_status",
+            "plan_id",
+            "status",
+            unique=True,
+            sqlite_where=text("status <> 'archived'"),
+            postgresql_where=text("status <> 'archived'"),
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    plan_id: Mapped[str] = mapped_column(ForeignKey("plans.id"))
+    version: Mapped[int]
+    status: Mapped[str]
+    spec: Mapped[dict[str, Any]] = mapped_column(Json)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    published_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    archived_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+keep_unchanged(PlanVersion.__table__)

@@ -1,0 +1,35 @@
+"""Read the versions of a plan."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tollkeeper.catalog.plans import get_plan
+from tollkeeper.catalog.spec import PlanSpec
+from tollkeeper.catalog.tables import PlanVersion
+from tollkeeper.errors import NotFound
+
+
+def spec_of(version: PlanVersion) -> PlanSpec:
+    """Return the content of a plan version."""
+    return PlanSpec.model_validate(version.spec)
+
+
+def get_version(session: Session, plan_key: str, number: int) -> PlanVersion:
+    """Return one version of a plan by its number; raises NotFound."""
+    plan = get_plan(session, plan_key)
+    query = select(PlanVersion).where(PlanVersion.plan_id == plan.id, PlanVersion.version == number)
+    version = session.scalar(query)
+    if version is None:
+        raise NotFound(f"the plan {plan_key!r} has no version {number}")
+    return version
+
+
+def list_versions(
+    session: Session, plan_key: str, *, before: int | None = None, limit: int = 100
+) -> Sequence[PlanVersion]:
+    """Return the versions of a plan, newest first, before the number of the last one seen."""
+    plan = get_plan(session, plan_key)
+    query = select(PlanVersion).where(PlanVersion.plan_id == plan.id).order_by(PlanVersion.version.desc()).limit(limit)
+    return session.scalars(query if before is None else query.where(PlanVersion.version < before)).all()
