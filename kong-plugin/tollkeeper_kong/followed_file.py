@@ -1,0 +1,121 @@
+"""A file that Kong appends lines to, read from a known place, whatever was done to it meanwhile."""
+
+import os
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+FINGERPRINT_BYTES = 1024
+READ_BYTES = 1024 * 1024
+LONGEST_LINE_BYTES = 4 * 1024 * 1024
+
+
+class Place(msgspec.Struct, frozen=True):
+    """How far a file was read. Its first bytes tell it from another file that took its name or its inode."""
+
+    device: int
+    inode: int
+    offset: int = 0
+    head_bytes: int = 0
+    head_checksum: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Whole lines and the place behind them."""
+
+    lines: list[bytes]
+    place: Place
+    too_long: int = 0
+
+
+def open_file(path: Path, place: Place | None = None) -> "FollowedFile | None":
+    """Open a file at a place, or at its start; None if it is not there or is not the file of the place."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except (FileNotFoundError, IsADirectoryError):
+        return None
+    status = os.fstat(descriptor)
+    here = Place(status.st_dev, status.st_ino)
+    if place is None:
+        return FollowedFile(descriptor, here)
+    file = FollowedFile(descriptor, place)
+    if (status.st_dev, status.st_ino) != (place.device, place.inode) or file.was_truncated():
+        file.close()
+        return None
+    return file
+
+
+def find_copy(path: Path, place: Place) -> "FollowedFile | None":
+    """Return the file beside `path` that holds what a truncation took from it (logrotate's copytruncate), if any."""
+    for candidate in sorted(path.parent.glob(f"{path.name}?*")):
+        with suppress(OSError):
+            status = candidate.stat()
+            moved = Place(status.st_dev, status.st_ino, place.offset, place.head_bytes, place.head_checksum)
+            if place.head_bytes and (copy := open_file(candidate, moved)):
+                return copy
+    return None
+
+
+def find_renamed(path: Path, place: Place) -> "FollowedFile | None":
+    """Return the file of a place under whatever name it has beside `path` by now, if any."""
+    for candidate in [path, *sorted(path.parent.glob(f"{path.name}?*"))]:
+        with suppress(OSError):
+            if file := open_file(candidate, place):
+                return file
+    return None
+
+
+class FollowedFile:
+    """An open file; stays readable after it was renamed or deleted."""
+
+    def __init__(self, descriptor: int, place: Place) -> None:
+        self._descriptor = descriptor
+        self.place = place
+
+    def read(self) -> Lines:
+        """Return whole lines from the place on, about a megabyte; a last line without its end waits for it."""
+        buffer = os.pread(self._descriptor, READ_BYTES, self.place.offset)
+        end = buffer.rfind(b"\n") + 1
+        too_long = 0
+        if not end and len(buffer) == READ_BYTES:
+            buffer = os.pread(self._descriptor, LONGEST_LINE_BYTES, self.place.offset)
+            end = buffer.find(b"\n") + 1
+            if not end and len(buffer) == LONGEST_LINE_BYTES:
+                end, too_long, buffer = len(buffer), 1, b""
+        lines = [line for line in buffer[:end].split(b"\n") if line.strip()]
+        return Lines(lines, self._place_at(self.place.offset + end), too_long)
+
+    def was_truncated(self) -> bool:
+        """Whether the file is shorter than the place, or begins otherwise than it did."""
+        head = os.pread(self._descriptor, self.place.head_bytes, 0)
+        return os.fstat(self._descriptor).st_size < self.place.offset or zlib.crc32(head) != self.place.head_checksum
+
+    def start_over(self) -> None:
+        """Read from the first byte on."""
+        self.place = Place(self.place.device, self.place.inode)
+
+    def has_unread(self) -> bool:
+        """Whether there is anything behind the place."""
+        return os.fstat(self._descriptor).st_size > self.place.offset
+
+    def is_at(self, path: Path) -> bool:
+        """Whether the path still names this file."""
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), path.stat())
+        except FileNotFoundError:
+            return False
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._descriptor)
+
+    def _place_at(self, offset: int) -> Place:
+        place = self.place
+        if place.head_bytes >= min(offset, FINGERPRINT_BYTES):
+            return Place(place.device, place.inode, offset, place.head_bytes, place.head_checksum)
+        head = os.pread(self._descriptor, min(offset, FINGERPRINT_BYTES), 0)
+        return Place(place.device, place.inode, offset, len(head), zlib.crc32(head))
