@@ -17,7 +17,10 @@ _SPREAD = 0x9E3779B1  # odd, so that neighbouring process ids land far from each
 class Plugin(Protocol):
     """What a configuration of a plugin offers to the engine."""
 
-    phases: Mapping[str, Callable[[], Steps]]
+    @property
+    def phases(self) -> Mapping[str, Callable[[], Steps]]:
+        """The handlers, by phase."""
+        ...
 
     def failure_answer(self, phase: str) -> Call | None:
         """Return the call that ends an event whose handler failed; None lets the request pass."""
