@@ -5,12 +5,13 @@ from types import ModuleType
 from flask import Blueprint, Flask
 
 import tollkeeper.access.tables
-import tollkeeper.catalog.immutable
 import tollkeeper.catalog.tables
 import tollkeeper.customers.tables
 import tollkeeper.invoices.immutable
 import tollkeeper.invoices.tables
+import tollkeeper.entitlements.tables
 import tollkeeper.metering.tables
+import tollkeeper.notifications.tables
 import tollkeeper.payments.tables
 import tollkeeper.storage.changes
 import tollkeeper.storage.test_clock
@@ -24,6 +25,7 @@ from tollkeeper.storage.session import Database
 from tollkeeper.web import health
 from tollkeeper.web.admin.frame import install_admin, render_problem
 from tollkeeper.web.api import access as api_access
+from tollkeeper.web.api import events as api_events
 from tollkeeper.web.api import openapi
 from tollkeeper.web.context import WebContext
 from tollkeeper.web.errors import register_error_handlers
@@ -37,7 +39,9 @@ TABLES: tuple[ModuleType, ...] = (
     tollkeeper.catalog.tables,
     tollkeeper.customers.tables,
     tollkeeper.invoices.tables,
+    tollkeeper.entitlements.tables,
     tollkeeper.metering.tables,
+    tollkeeper.notifications.tables,
     tollkeeper.payments.tables,
     tollkeeper.storage.changes,
     tollkeeper.storage.test_clock,
@@ -49,6 +53,7 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     health.blueprint,
     openapi.blueprint,
     api_access.blueprint,
+    api_events.blueprint,
 )
 
 

@@ -1,7 +1,6 @@
 """An event as it comes in: CloudEvents 1.0, decoded and checked one by one; pure."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 
 from tollkeeper.errors import TollkeeperError
+from tollkeeper.metering.split_body import depth_of, split_body
 
 KONG_REQUEST = "kong.request"
 ANONYMOUS = "anonymous"
@@ -19,7 +19,7 @@ MOST_AHEAD = timedelta(minutes=5)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 EARLIEST_US = (datetime(1, 1, 2, tzinfo=UTC) - EPOCH) // MICROSECOND
-TOO_DEEP = "is nested too deeply"
+MOST_DEPTH = 64
 
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
@@ -38,6 +38,12 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     data: Any = None
 
 
+class Identified(msgspec.Struct):
+    """What we look for in an event that is refused."""
+
+    id: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """An event that was refused; `error` begins with the JSON pointer of what is wrong."""
@@ -47,20 +53,19 @@ class Rejection:
     error: str
 
 
-class MalformedBody(TollkeeperError):
-    """The body as a whole is no JSON."""
+class TooManyEvents(TollkeeperError):
+    """The request holds more events than we take at once."""
 
-    code = "malformed_json"
+    code = "too_many_events"
 
 
 class EventRefused(Exception):
     """One event is wrong: a JSON pointer and what to mend."""
 
     def __init__(self, path: str, message: str) -> None:
-        super().__init__(f"{path}: {message}")
+        super().__init__(f"{path}: {message}" if path else message)
 
 
-_elements = msgspec.json.Decoder(list[msgspec.Raw])
 _event = msgspec.json.Decoder(Event, float_hook=Decimal)
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
@@ -68,11 +73,14 @@ _encoder = msgspec.json.Encoder(decimal_format="number")
 def decode_events(body: bytes) -> tuple[list[tuple[int, Event]], list[Rejection]]:
     """Split a JSON object or array into events with their index and those that cannot be read, with the reason.
 
-    Raises MalformedBody if the body is no JSON object or array as a whole.
+    Raises MalformedBody if the body is no JSON object or array as a whole, TooManyEvents.
     """
+    elements = split_body(body)
+    if len(elements) > MOST_EVENTS:
+        raise TooManyEvents(f"the request holds more than {MOST_EVENTS} events; send them in parts")
     events: list[tuple[int, Event]] = []
     rejected: list[Rejection] = []
-    for index, raw in enumerate(_split(body)):
+    for index, raw in enumerate(elements):
         try:
             events.append((index, read_event(raw)))
         except EventRefused as refusal:
@@ -80,34 +88,21 @@ def decode_events(body: bytes) -> tuple[list[tuple[int, Event]], list[Rejection]
     return events, rejected
 
 
-def _split(body: bytes) -> Sequence[bytes | msgspec.Raw]:
-    start = body.lstrip()[:1]
-    if start == b"{":
-        return [body]
-    if start != b"[":
-        raise MalformedBody("the body is no JSON object or array of events")
-    try:
-        return _elements.decode(body)
-    except RecursionError:
-        raise MalformedBody("the body is nested too deeply") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise MalformedBody(f"the body is no JSON: {error}") from None
-
-
-def read_event(raw: bytes | msgspec.Raw) -> Event:
+def read_event(element: bytes | msgspec.Raw) -> Event:
     """Decode one event; raises EventRefused naming the wrong field."""
+    raw = bytes(memoryview(element))
+    if raw.count(b"{") + raw.count(b"[") > MOST_DEPTH:
+        _refuse_depth(raw)
     try:
         event = _event.decode(raw)
     except msgspec.ValidationError as error:
         raise refusal_of(error) from None
-    except RecursionError:
-        raise EventRefused("/data", TOO_DEEP) from None
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, ArithmeticError) as error:
         raise EventRefused("", f"is no JSON: {error}") from None
     # Written again compactly it has the same length, unless a key was there twice: then the raw text is
     # longer. Raw texts with blanks or foreign spellings are longer, too, and take the slower look.
-    if len(_encoder.encode(event)) != len(memoryview(raw)):
-        _refuse_duplicate_keys(bytes(memoryview(raw)))
+    if len(_encoder.encode(event)) != len(raw):
+        _refuse_duplicate_keys(raw)
     return event
 
 
@@ -169,16 +164,15 @@ def _refuse_duplicate_keys(raw: bytes) -> None:
             raise EventRefused("", f"has the key {twice[:50]!r} twice")
         return names
 
-    try:
-        json.loads(raw, object_pairs_hook=unique, parse_int=str, parse_float=str)
-    except RecursionError:
-        raise EventRefused("/data", TOO_DEEP) from None
+    json.loads(raw, object_pairs_hook=unique, parse_int=str, parse_float=str)
+
+
+def _refuse_depth(raw: bytes) -> None:
+    if depth_of(raw) > MOST_DEPTH:
+        raise EventRefused("/data", f"is nested deeper than {MOST_DEPTH} levels")
 
 
 def _id_of(raw: bytes | msgspec.Raw) -> str | None:
-    class Identified(msgspec.Struct):
-        id: str | None = None
-
     try:
         found = msgspec.json.decode(raw, type=Identified).id
     except (ValueError, RecursionError):

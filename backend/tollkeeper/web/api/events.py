@@ -1,0 +1,87 @@
+"""Events in and out: POST /api/v1/events is the hot path, plain Flask with msgspec."""
+
+from typing import Any
+
+import msgspec
+from flask import Blueprint, Response
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
+
+from tollkeeper.metering.accept import Accepted, accept_events
+from tollkeeper.metering.event import MOST_EVENTS, Rejection, TooManyEvents, decode_events
+from tollkeeper.metering.split_body import MalformedBody
+from tollkeeper.web.api.conventions import describe
+from tollkeeper.web.api.event_body import BODY_TYPES, read_event_body
+from tollkeeper.web.auth import requires
+from tollkeeper.web.context import transaction, web_context
+
+blueprint = Blueprint("api_events", __name__, url_prefix="/api/v1")
+
+WORD = {"type": "string", "minLength": 1, "maxLength": 256}
+EVENT_IN: dict[str, Any] = {
+    "type": "object",
+    "title": "CloudEvent",
+    "required": ["id", "source", "type"],
+    "properties": {
+        "specversion": {"const": "1.0"},
+        "id": WORD,
+        "source": WORD,
+        "type": WORD,
+        "subject": {"anyOf": [WORD, {"type": "null"}], "description": "Whom it is attributed to; default anonymous."},
+        "time": {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]},
+        "data": {"description": "Anything; of a kong.request an object (docs/wire-contract.md)."},
+    },
+}
+BODY_IN: dict[str, Any] = {
+    "anyOf": [EVENT_IN, {"type": "array", "items": EVENT_IN, "maxItems": MOST_EVENTS}],
+}
+COUNT = {"type": "integer", "minimum": 0}
+ANSWER: dict[str, Any] = {
+    "type": "object",
+    "required": ["accepted", "duplicates", "rejected"],
+    "properties": {
+        "accepted": {**COUNT, "description": "Stored now."},
+        "duplicates": {**COUNT, "description": "Stored before, and counted once."},
+        "rejected": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["index", "id", "error"],
+                "properties": {
+                    "index": {**COUNT, "description": "Place in the request."},
+                    "id": {"type": ["string", "null"]},
+                    "error": {"type": "string", "description": "JSON pointer of the wrong field, and why."},
+                },
+            },
+        },
+    },
+}
+_answer = msgspec.json.Encoder()
+
+
+@blueprint.post("/events")
+@requires("ingest")
+@describe(body=BODY_IN, body_types=BODY_TYPES, answer=ANSWER)
+def accept() -> Response:
+    """Take CloudEvents in.
+
+    One event or an array, at most 10,000 or 16 MiB, gzip allowed. Each counts once by (source, id), however
+    often it comes; valid events are stored even when others of the request are refused. A repeat carries the
+    same time. All that is stored, and the totals, are one transaction.
+    """
+    body = read_event_body()
+    try:
+        decoded, unreadable = decode_events(body)
+    except MalformedBody as error:
+        raise BadRequest(f"{error.message[:1].upper()}{error.message[1:]}.") from None
+    except TooManyEvents as error:
+        raise RequestEntityTooLarge(f"{error.message[:1].upper()}{error.message[1:]}.") from None
+    with transaction() as session:
+        accepted = accept_events(session, [event for _, event in decoded], now=web_context().clock.now())
+    places = [place for place, _ in decoded]
+    rejected = [Rejection(places[one.index], one.id, one.error) for one in accepted.rejected]
+    return _respond(accepted, sorted(rejected + unreadable, key=lambda one: one.index))
+
+
+def _respond(accepted: Accepted, rejected: list[Rejection]) -> Response:
+    answer = {"accepted": accepted.accepted, "duplicates": accepted.duplicates, "rejected": rejected}
+    return Response(_answer.encode(answer), mimetype="application/json")
