@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import DDL, event
+from sqlalchemy.schema import ExecutableDDLElement
 
 from tollkeeper.invoices.tables import Invoice, InvoiceLine
 
@@ -104,8 +105,9 @@ def _create_triggers_with_the_tables() -> None:
     # InvoiceLine is created after Invoice, so both tables are there.
     for dialect in ("sqlite", "postgresql"):
         for statement in immutability_ddl(dialect):
-            # DDL() formats with %, and none of the statements holds one
-            event.listen(InvoiceLine.__table__, "after_create", DDL(statement).execute_if(dialect=dialect))
+            # DDL() formats with %, and none of the statements holds one; SQLAlchemy has no type for its constructor
+            ddl: ExecutableDDLElement = DDL(statement)  # type: ignore[no-untyped-call]
+            event.listen(InvoiceLine.__table__, "after_create", ddl.execute_if(dialect=dialect))
 
 
 _create_triggers_with_the_tables()

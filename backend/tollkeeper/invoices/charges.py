@@ -1,0 +1,87 @@
+"""Price one charge of a subscription: its usage or its seats, by its rate card, for its stretch of time."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from tollkeeper.catalog.spec import RateCard
+from tollkeeper.rating.rate import rate
+from tollkeeper.rating.types import Rated, RatedLine, RatingOptions
+from tollkeeper.subscriptions.types import BillingPeriod
+from tollkeeper.usage.usage_of import usage_of
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeName:
+    """What identifies a charge for ever, whatever becomes of its plan later."""
+
+    subscription_id: str
+    term_id: str
+    phase_key: str
+    rate_card_key: str
+    start: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PricedCharge:
+    """A charge and what it comes to."""
+
+    period: BillingPeriod
+    quantity: Decimal
+    event_count: int
+    rated: Rated
+
+    @property
+    def name(self) -> ChargeName:
+        """Return the charge's name."""
+        return name_of(self.period)
+
+
+def name_of(period: BillingPeriod) -> ChargeName:
+    """Return the name of a charge."""
+    return ChargeName(period.subscription_id, period.term_id, period.phase_key, period.rate_card.key, period.start)
+
+
+def is_by_usage(card: RateCard) -> bool:
+    """Tell whether a rate card charges for usage; all others charge a flat fee."""
+    return card.price is not None and card.price.type != "flat"
+
+
+def price_charge(session: Session, period: BillingPeriod, currency: str) -> PricedCharge:
+    """Return what is due for the whole charge now, from the usage as it is stored now."""
+    card = period.rate_card
+    quantity, event_count = period.quantity, 0
+    if is_by_usage(card):
+        assert card.feature is not None, "a plan whose usage price has no feature is not published"
+        usage = usage_of(session, period.customer_id, card.feature, period.start, period.end)
+        quantity, event_count = usage.quantity, usage.event_count
+    return PricedCharge(period, quantity, event_count, rate_quantity(period, currency, quantity, event_count))
+
+
+def rate_quantity(period: BillingPeriod, currency: str, quantity: Decimal, event_count: int) -> Rated:
+    """Return the lines of a charge for a given quantity: used to bill, to preview and to verify."""
+    card = period.rate_card
+    options = RatingOptions(event_count=event_count, period_fraction=period.fraction)
+    if is_by_usage(card) or card.price is None:
+        return rate(card, currency, quantity, options=options)
+    # a subscription's own number of seats takes the place of the plan's
+    seats = card.price.model_copy(update={"quantity": quantity})
+    return rate(card.model_copy(update={"price": seats}), currency, quantity, options=options)
+
+
+def lines_as_json(lines: tuple[RatedLine, ...]) -> list[dict[str, Any]]:
+    """Return rated lines as they are kept in the proof of a charge: decimals as text."""
+    return [
+        {
+            "kind": line.kind.value,
+            "description": line.description,
+            "quantity": format(line.quantity, "f"),
+            "unit_price": format(line.unit_price, "f"),
+            "amount_minor": line.amount_minor,
+            "tier": line.tier,
+        }
+        for line in lines
+    ]

@@ -1,0 +1,44 @@
+"""Issue a draft: give it its number and a digest, after which nothing in it changes any more."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from tollkeeper.customers.tables import Customer
+from tollkeeper.errors import Conflict
+from tollkeeper.invoices.immutable import content_digest
+from tollkeeper.invoices.numbers import take_number
+from tollkeeper.invoices.reading import get_invoice, list_lines
+from tollkeeper.invoices.tables import Invoice, InvoiceStatus
+
+PAYMENT_TERM = timedelta(days=30)
+
+
+def finalize_invoice(session: Session, invoice_id: str, *, now: datetime) -> Invoice:
+    """Issue the draft; a repeat returns the issued invoice unchanged.
+
+    The number is the last thing taken: the sequence is locked from then until the commit.
+    """
+    invoice = get_invoice(session, invoice_id, is_locked=True)
+    if invoice.status == InvoiceStatus.VOID:
+        raise Conflict(f"invoice {invoice.number} is void")
+    if invoice.status != InvoiceStatus.DRAFT:
+        return invoice
+    lines = list_lines(session, invoice.id)
+    if sum(line.amount_minor for line in lines) != invoice.total_minor:
+        raise Conflict(f"the lines of draft {invoice.id} do not add up to its total; discard it and bill again")
+    invoice.buyer = _buyer(session.get_one(Customer, invoice.customer_id))
+    invoice.issued_at = now
+    invoice.due_at = now + PAYMENT_TERM
+    number = take_number(session, invoice.legal_entity)
+    invoice.number = number.text
+    invoice.sequence_number = number.sequence
+    invoice.content_digest = content_digest(invoice, lines)
+    invoice.status = InvoiceStatus.ISSUED
+    session.flush()
+    return invoice
+
+
+def _buyer(customer: Customer) -> dict[str, object]:
+    """Copy who buys: the document keeps what was true when it was issued."""
+    return {"key": customer.key, "name": customer.name, "email": customer.email, "address": customer.address}

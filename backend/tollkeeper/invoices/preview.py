@@ -1,0 +1,122 @@
+"""Show the next invoice as it stands: what waits, what is due, and the running periods so far."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tollkeeper.catalog.tables import PlanVersion
+from tollkeeper.catalog.versions import spec_of
+from tollkeeper.customers.customers import family_of, payer_of
+from tollkeeper.customers.tables import Customer
+from tollkeeper.invoices.charges import name_of, price_charge
+from tollkeeper.invoices.draft import sort_rows, waiting_rows
+from tollkeeper.invoices.settle import billed_rows, gather_rows, row_of_charge
+from tollkeeper.invoices.tables import BilledPeriod
+from tollkeeper.invoices.wording import word_lines
+from tollkeeper.subscriptions.billing_periods import billing_periods
+from tollkeeper.subscriptions.tables import Subscription
+
+A_MOMENT = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewLine:
+    """A line that the next invoice would have."""
+
+    customer_id: str
+    subscription_id: str
+    rate_card_key: str
+    kind: str
+    description: str
+    quantity: Decimal
+    unit_price: Decimal | None
+    amount_minor: int
+    period_start: datetime
+    period_end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The payer's next invoice as it stands; nothing of it is written down."""
+
+    customer_id: str
+    currency: str
+    as_of: datetime
+    lines: list[PreviewLine]
+
+    @property
+    def total_minor(self) -> int:
+        """Return the sum of the lines."""
+        return sum(line.amount_minor for line in self.lines)
+
+
+def preview_invoice(session: Session, customer: Customer, *, now: datetime) -> Preview:
+    """Return what the customer's payer would be billed if the running periods ended now.
+
+    Fees of the next periods are not in it; a minimum commitment is, as it will be due at the period's end.
+    """
+    payer = payer_of(session, customer)
+    family = family_of(session, payer.id)
+    rows = waiting_rows(session, [member.id for member in family])
+    subscriptions = session.scalars(
+        select(Subscription).where(Subscription.customer_id.in_([member.id for member in family]))
+    ).all()
+    with session.no_autoflush:
+        for subscription in subscriptions:
+            rows += gather_rows(session, subscription, payer.currency, until=now, now=now)
+            rows += _running_rows(session, subscription, payer.currency, rows, now=now)
+        return Preview(payer.id, payer.currency, now, _lines(session, sort_rows(rows, family)))
+
+
+def revenue_so_far(session: Session, customer: Customer, *, now: datetime) -> int:
+    """Return what one customer's own running periods come to so far, in minor units, billed in advance or not."""
+    subscriptions = session.scalars(select(Subscription).where(Subscription.customer_id == customer.id)).all()
+    return sum(
+        price_charge(session, period, customer.currency).rated.total_minor
+        for subscription in subscriptions
+        for period in billing_periods(session, subscription, since=now + A_MOMENT, until=now + A_MOMENT)
+        if period.start <= now < period.end
+    )
+
+
+def _running_rows(
+    session: Session, subscription: Subscription, currency: str, known: Sequence[BilledPeriod], *, now: datetime
+) -> list[BilledPeriod]:
+    billed = billed_rows(session, subscription.id)
+    gathered = {(row.subscription_id, row.term_id, row.phase_key, row.rate_card_key, row.period_start) for row in known}
+    rows = []
+    for period in billing_periods(session, subscription, since=now + A_MOMENT, until=now + A_MOMENT):
+        name = name_of(period)
+        key = (name.subscription_id, name.term_id, name.phase_key, name.rate_card_key, name.start)
+        if period.due_at <= now or key in gathered:
+            continue
+        row = row_of_charge(session, period, currency, billed, now=now)
+        if row is not None:
+            rows.append(row)
+    return rows
+
+
+def _lines(session: Session, rows: Sequence[BilledPeriod]) -> list[PreviewLine]:
+    lines: list[PreviewLine] = []
+    for row in rows:
+        plan = spec_of(session.get_one(PlanVersion, row.plan_version_id)).name
+        lines += [
+            PreviewLine(
+                row.customer_id,
+                row.subscription_id,
+                row.rate_card_key,
+                worded.kind,
+                worded.description,
+                worded.quantity,
+                worded.unit_price,
+                worded.amount_minor,
+                row.period_start,
+                row.period_end,
+            )
+            for worded in word_lines(row, plan, row.rate_card_key)
+        ]
+    return lines

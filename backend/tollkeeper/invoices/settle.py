@@ -1,0 +1,229 @@
+"""Write down what is due: for each charge, the difference between what it comes to and what was charged."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tollkeeper.invoices.charges import (
+    ChargeName,
+    PricedCharge,
+    is_by_usage,
+    lines_as_json,
+    name_of,
+    price_charge,
+)
+from tollkeeper.invoices.tables import BilledPeriod, ChargeKind
+from tollkeeper.storage.ids import new_id
+from tollkeeper.subscriptions.billing_periods import billing_periods, due_periods, mark_billed, reviewed_from
+from tollkeeper.subscriptions.periods import MICROSECOND, Period
+from tollkeeper.subscriptions.tables import Subscription
+from tollkeeper.subscriptions.types import BillingPeriod
+from tollkeeper.usage.event_range import EventRange, event_range_of
+
+Billed = dict[ChargeName, list[BilledPeriod]]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The new rows of one subscription; `has_new_charges` says that a period began or ended."""
+
+    rows: list[BilledPeriod]
+
+    @property
+    def has_new_charges(self) -> bool:
+        """Tell whether a charge fell due for the first time, which calls for an invoice; corrections wait."""
+        return any(row.kind == ChargeKind.CHARGE for row in self.rows)
+
+
+def settle_subscription(
+    session: Session, subscription: Subscription, currency: str, *, until: datetime, now: datetime
+) -> Settled:
+    """Bill every charge due until the instant, correct the earlier ones, and move the subscription's mark.
+
+    A repeat adds nothing: a charge's due amount less what its rows charged is zero then. The unique key of
+    BilledPeriod refuses a second writer that would have come between.
+    """
+    rows = gather_rows(session, subscription, currency, until=until, now=now)
+    for row in rows:
+        _add_events(session, row)
+    session.add_all(rows)
+    session.flush()
+    mark_billed(session, subscription, until=until)
+    return Settled(rows)
+
+
+def gather_rows(
+    session: Session, subscription: Subscription, currency: str, *, until: datetime, now: datetime
+) -> list[BilledPeriod]:
+    """Return the rows that are to be written, without writing them: the preview reads them, too."""
+    billed = billed_rows(session, subscription.id)
+    due = due_periods(session, subscription, now=until)
+    listed = {name_of(period) for period in due}
+    rows = [row for period in due if (row := row_of_charge(session, period, currency, billed, now=now)) is not None]
+    late = (period for period in _billed_usage(session, subscription, billed) if name_of(period) not in listed)
+    rows += [row for period in late if (row := row_of_charge(session, period, currency, billed, now=now)) is not None]
+    since = reviewed_from(subscription)
+    laid = billing_periods(session, subscription, since=since, until=until + MICROSECOND)
+    return rows + _vanished(billed, {name_of(period) for period in laid}, Period(since, until), now=now)
+
+
+def billed_rows(session: Session, subscription_id: str) -> Billed:
+    """Return every row of a subscription under the name of its charge, in order of revision."""
+    rows = session.scalars(
+        select(BilledPeriod).where(BilledPeriod.subscription_id == subscription_id).order_by(BilledPeriod.revision)
+    )
+    billed: Billed = defaultdict(list)
+    for row in rows:
+        billed[name_of_row(row)].append(row)
+    return billed
+
+
+def name_of_row(row: BilledPeriod) -> ChargeName:
+    """Return the name of the charge that a row belongs to."""
+    return ChargeName(row.subscription_id, row.term_id, row.phase_key, row.rate_card_key, row.period_start)
+
+
+def _billed_usage(session: Session, subscription: Subscription, billed: Billed) -> Iterable[BillingPeriod]:
+    """Return the usage charges that were billed, as their periods are now: late events may have come to them."""
+    ends = [rows[-1].period_end for rows in billed.values()]
+    if not ends:
+        return []
+    periods = billing_periods(session, subscription, until=max(ends) + MICROSECOND)
+    return [period for period in periods if is_by_usage(period.rate_card) and name_of(period) in billed]
+
+
+def row_of_charge(
+    session: Session, period: BillingPeriod, currency: str, billed: Billed, *, now: datetime
+) -> BilledPeriod | None:
+    """Return the row that a charge needs now, not yet written; None if what was billed is right."""
+    earlier = billed.get(name_of(period), [])
+    if earlier and _is_unchanged(period, earlier[-1]):
+        return None
+    priced = price_charge(session, period, currency)
+    charged = sum(row.amount_minor for row in earlier)
+    amount = priced.rated.total_minor - charged
+    if earlier and amount == 0 and earlier[-1].quantity == priced.quantity:
+        return None
+    kind = _kind_of(period, earlier, amount)
+    row = _new_row(period, earlier, currency, now=now)
+    row.kind = kind
+    row.quantity = priced.quantity
+    row.event_count = priced.event_count
+    row.amount_minor = amount
+    row.proof = _proof_of(priced, earlier, charged)
+    return row
+
+
+def _is_unchanged(period: BillingPeriod, latest: BilledPeriod) -> bool:
+    """Tell cheaply that a flat charge is what it was; usage has to be counted again."""
+    return not is_by_usage(period.rate_card) and latest.period_end == period.end and latest.quantity == period.quantity
+
+
+def _kind_of(period: BillingPeriod, earlier: Sequence[BilledPeriod], amount: int) -> ChargeKind:
+    if not earlier:
+        return ChargeKind.CHARGE
+    if is_by_usage(period.rate_card) or amount > 0:
+        return ChargeKind.ADJUSTMENT
+    return ChargeKind.CREDIT
+
+
+def _new_row(period: BillingPeriod, earlier: Sequence[BilledPeriod], currency: str, *, now: datetime) -> BilledPeriod:
+    return BilledPeriod(
+        id=new_id("bil"),
+        subscription_id=period.subscription_id,
+        term_id=period.term_id,
+        phase_key=period.phase_key,
+        rate_card_key=period.rate_card.key,
+        period_start=period.start,
+        period_end=period.end,
+        revision=len(earlier),
+        plan_version_id=period.plan_version_id,
+        customer_id=period.customer_id,
+        currency=currency,
+        billed_at=now,
+        invoice_id=None,
+    )
+
+
+def _proof_of(priced: PricedCharge, earlier: Sequence[BilledPeriod], charged: int) -> dict[str, Any]:
+    period = priced.period
+    is_cut = bool(earlier) and period.end < earlier[-1].period_end
+    return {
+        "lines": lines_as_json(priced.rated.lines),
+        "whole_minor": priced.rated.total_minor,
+        "charged_before_minor": charged,
+        "quantity_before": format(earlier[-1].quantity, "f") if earlier else None,
+        "fraction": f"{period.fraction.numerator}/{period.fraction.denominator}",
+        "full_period": [period.full.start.isoformat(), period.full.end.isoformat()],
+        "credited": [period.end.isoformat(), earlier[-1].period_end.isoformat()] if is_cut else None,
+        "feature": period.rate_card.feature if is_by_usage(period.rate_card) else None,
+        "events": None,
+    }
+
+
+def _add_events(session: Session, row: BilledPeriod) -> None:
+    """Put the events behind a row into its proof, read one by one: a document has it, a preview does not."""
+    feature = row.proof["feature"]
+    if feature is not None:
+        found = event_range_of(session, row.customer_id, feature, row.period_start, row.period_end)
+        row.proof["events"] = describe_events(found)
+
+
+def describe_events(found: EventRange) -> dict[str, Any]:
+    """Return an event range as the proof keeps it."""
+    return {
+        "count": found.count,
+        "first_time": found.first_time.isoformat() if found.first_time else None,
+        "last_time": found.last_time.isoformat() if found.last_time else None,
+        "digest": found.digest,
+    }
+
+
+def _vanished(billed: Billed, existing: set[ChargeName], reviewed: Period, *, now: datetime) -> list[BilledPeriod]:
+    """Give back what was charged for charges that begin in the reviewed time and are there no more."""
+    rows = []
+    for name, earlier in billed.items():
+        charged = sum(row.amount_minor for row in earlier)
+        if charged and name not in existing and reviewed.start <= name.start <= reviewed.end:
+            rows.append(_credit_all(earlier, charged, now=now))
+    return rows
+
+
+def _credit_all(earlier: Sequence[BilledPeriod], charged: int, *, now: datetime) -> BilledPeriod:
+    latest = earlier[-1]
+    return BilledPeriod(
+        id=new_id("bil"),
+        subscription_id=latest.subscription_id,
+        term_id=latest.term_id,
+        phase_key=latest.phase_key,
+        rate_card_key=latest.rate_card_key,
+        period_start=latest.period_start,
+        period_end=latest.period_end,
+        revision=len(earlier),
+        kind=ChargeKind.CREDIT,
+        plan_version_id=latest.plan_version_id,
+        customer_id=latest.customer_id,
+        currency=latest.currency,
+        quantity=Decimal(0),
+        event_count=0,
+        amount_minor=-charged,
+        proof={
+            "lines": [],
+            "whole_minor": 0,
+            "charged_before_minor": charged,
+            "quantity_before": format(latest.quantity, "f"),
+            "fraction": "0/1",
+            "full_period": latest.proof["full_period"],
+            "credited": [latest.period_start.isoformat(), latest.period_end.isoformat()],
+            "feature": None,
+            "events": None,
+        },
+        billed_at=now,
+        invoice_id=None,
+    )

@@ -1,0 +1,205 @@
+"""Recompute an issued invoice from the raw events and the stored plan versions, and say of each line: equal or not."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from tollkeeper.catalog.spec import RateCard
+from tollkeeper.catalog.tables import PlanVersion
+from tollkeeper.catalog.versions import spec_of
+from tollkeeper.invoices.charges import lines_as_json, rate_quantity
+from tollkeeper.invoices.immutable import content_digest
+from tollkeeper.invoices.raw_usage import raw_usage_of
+from tollkeeper.invoices.reading import get_invoice, list_lines
+from tollkeeper.invoices.tables import BilledPeriod, ChargeKind, Invoice, InvoiceLine, InvoiceStatus
+from tollkeeper.invoices.wording import word_lines
+from tollkeeper.subscriptions.periods import Period, period_at
+from tollkeeper.subscriptions.tables import Subscription
+from tollkeeper.subscriptions.types import BillingPeriod
+from tollkeeper.usage.event_range import event_range_of
+
+
+class Verdict(StrEnum):
+    """What came of recomputing a line."""
+
+    EQUAL = "equal"
+    LATE = "late"  # equal to what was known; events came since, which the next invoice will bill
+    DIFFERS = "differs"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line (0 is the document as a whole): the verdict and, unless it is plainly equal, why."""
+
+    position: int
+    description: str
+    amount_minor: int
+    verdict: Verdict
+    detail: str = ""
+
+    @property
+    def is_equal(self) -> bool:
+        """Tell whether the line is what it should be."""
+        return self.verdict is not Verdict.DIFFERS
+
+
+def verify_invoice(session: Session, id_or_number: str) -> list[Finding]:
+    """Return a finding for the document and for each line; raises NotFound.
+
+    Usage is counted from the events themselves, not from the totals that the billing run read.
+    """
+    invoice = get_invoice(session, id_or_number)
+    lines = list_lines(session, invoice.id)
+    findings = [_document(invoice, lines)]
+    by_row: dict[str, list[InvoiceLine]] = {}
+    for line in lines:
+        by_row.setdefault(line.billed_period_id, []).append(line)
+    for row_id, its_lines in by_row.items():
+        findings += _verify_row(session, session.get_one(BilledPeriod, row_id), its_lines)
+    return sorted(findings, key=lambda finding: finding.position)
+
+
+def _document(invoice: Invoice, lines: Sequence[InvoiceLine]) -> Finding:
+    name = f"invoice {invoice.number or invoice.id}"
+    total = sum(line.amount_minor for line in lines)
+    problems = []
+    if total != invoice.total_minor:
+        problems.append(f"the lines add up to {total}, the total says {invoice.total_minor}")
+    if invoice.status != InvoiceStatus.DRAFT and content_digest(invoice, lines) != invoice.content_digest:
+        problems.append("the document is not what was issued: its digest differs")
+    return _finding(0, name, invoice.total_minor, problems)
+
+
+def _finding(position: int, description: str, amount: int, problems: Sequence[str], late: str = "") -> Finding:
+    if problems:
+        return Finding(position, description, amount, Verdict.DIFFERS, "; ".join(problems))
+    return Finding(position, description, amount, Verdict.LATE if late else Verdict.EQUAL, late)
+
+
+def _verify_row(session: Session, row: BilledPeriod, lines: Sequence[InvoiceLine]) -> list[Finding]:
+    problems, late = _check_events(session, row)
+    if not _is_credit_of_all(row):
+        problems += _check_rating(session, row)
+    problems += _check_amount(session, row)
+    plan = spec_of(session.get_one(PlanVersion, row.plan_version_id)).name
+    worded = list(word_lines(row, plan, row.rate_card_key))
+    if len(worded) != len(lines):
+        problems.append(f"{len(worded)} lines were expected, there are {len(lines)}")
+    findings = []
+    for line, expected in zip(lines, worded, strict=False):
+        same = (line.kind, line.quantity, line.unit_price, line.amount_minor) == (
+            expected.kind, expected.quantity, expected.unit_price, expected.amount_minor
+        )  # fmt: skip
+        own = problems if same else [*problems, f"{expected.amount_minor} was expected for {expected.description}"]
+        findings.append(_finding(line.position, line.description, line.amount_minor, own, late))
+    return findings
+
+
+def _is_credit_of_all(row: BilledPeriod) -> bool:
+    return row.kind == ChargeKind.CREDIT and row.proof["fraction"] == "0/1"
+
+
+def _check_events(session: Session, row: BilledPeriod) -> tuple[list[str], str]:
+    """Compare the events of a usage charge now with those that it was billed for."""
+    feature = row.proof["feature"]
+    if feature is None:
+        return [], ""
+    kept = row.proof["events"]
+    found = event_range_of(session, row.customer_id, feature, row.period_start, row.period_end)
+    if found.digest == kept["digest"]:
+        quantity, count = raw_usage_of(session, row.customer_id, feature, Period(row.period_start, row.period_end))
+        if (quantity, count) != (row.quantity, row.event_count):
+            return [f"the events come to {quantity} in {count}, {row.quantity} in {row.event_count} was billed"], ""
+        return [], ""
+    later = _later_row(session, row)
+    if later is not None:
+        return [], f"corrected since: {later.proof['events']['count']} events instead of {kept['count']}"
+    if found.count > kept["count"]:
+        return [], f"{found.count - kept['count']} events came since; the next invoice bills them"
+    return [f"the {kept['count']} events that were billed are not those that are stored ({found.count})"], ""
+
+
+def _later_row(session: Session, row: BilledPeriod) -> BilledPeriod | None:
+    return session.scalars(
+        _rows_of_charge(row).where(BilledPeriod.revision > row.revision).order_by(BilledPeriod.revision.desc())
+    ).first()
+
+
+def _rows_of_charge(row: BilledPeriod) -> Select[tuple[BilledPeriod]]:
+    return select(BilledPeriod).where(
+        BilledPeriod.subscription_id == row.subscription_id,
+        BilledPeriod.term_id == row.term_id,
+        BilledPeriod.phase_key == row.phase_key,
+        BilledPeriod.rate_card_key == row.rate_card_key,
+        BilledPeriod.period_start == row.period_start,
+    )
+
+
+def _check_rating(session: Session, row: BilledPeriod) -> list[str]:
+    """Rate the charge again by the stored plan version; the calendar is computed anew, too."""
+    period = period_of_row(session, row)
+    if period is None:
+        return [f"plan version {row.plan_version_id} has no rate card {row.rate_card_key!r}"]
+    problems = []
+    told = [period.full.start.isoformat(), period.full.end.isoformat()]
+    if told != row.proof["full_period"]:
+        problems.append(f"the full period is {told}, {row.proof['full_period']} was billed")
+    if period.fraction != Fraction(row.proof["fraction"]):
+        problems.append(f"{period.fraction} of the period is due, {row.proof['fraction']} was billed")
+    rated = rate_quantity(period, row.currency, row.quantity, row.event_count)
+    if lines_as_json(rated.lines) != row.proof["lines"]:
+        problems.append("the rate card gives other lines than were billed")
+    if rated.total_minor != row.proof["whole_minor"]:
+        problems.append(f"the charge comes to {rated.total_minor}, {row.proof['whole_minor']} was billed")
+    return problems
+
+
+def _check_amount(session: Session, row: BilledPeriod) -> list[str]:
+    earlier = session.scalars(_rows_of_charge(row).where(BilledPeriod.revision < row.revision)).all()
+    charged = sum(one.amount_minor for one in earlier)
+    due = row.proof["whole_minor"] - charged
+    if (charged, due) == (row.proof["charged_before_minor"], row.amount_minor):
+        return []
+    return [f"{charged} was charged before, so {due} was due, {row.amount_minor} was billed"]
+
+
+def period_of_row(session: Session, row: BilledPeriod) -> BillingPeriod | None:
+    """Return the charge of a row as it was when it was billed; None if its plan has no such rate card."""
+    subscription = session.get_one(Subscription, row.subscription_id)
+    card = _card_of(session, row)
+    if card is None:
+        return None
+    full = period_at(subscription.anchor, card.billing_cadence, subscription.time_zone, row.period_start)
+    part = Period(row.period_start, row.period_end)
+    return BillingPeriod(
+        subscription_id=row.subscription_id,
+        customer_id=row.customer_id,
+        term_id=row.term_id,
+        plan_version_id=row.plan_version_id,
+        phase_key=row.phase_key,
+        rate_card=card,
+        quantity=row.quantity,
+        start=row.period_start,
+        end=row.period_end,
+        full=full,
+        fraction=part.share_of(full),
+        due_at=row.period_end,
+    )
+
+
+def _card_of(session: Session, row: BilledPeriod) -> RateCard | None:
+    spec = spec_of(session.get_one(PlanVersion, row.plan_version_id))
+    return next(
+        (
+            card
+            for phase in spec.phases
+            if phase.key == row.phase_key
+            for card in phase.rate_cards
+            if card.key == row.rate_card_key
+        ),
+        None,
+    )

@@ -1,0 +1,68 @@
+"""Say in words what a line is for; the amounts come from elsewhere and are never changed here."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from tollkeeper.invoices.tables import BilledPeriod, ChargeKind
+
+CREDIT_KIND, ADJUSTMENT_KIND = "credit", "adjustment"
+
+
+@dataclass(frozen=True, slots=True)
+class WordedLine:
+    """A line of a document before it has a place in one."""
+
+    kind: str
+    description: str
+    quantity: Decimal
+    unit_price: Decimal | None
+    amount_minor: int
+    tier: int | None = None
+
+
+def word_lines(row: BilledPeriod, plan_name: str, card_name: str) -> Iterator[WordedLine]:
+    """Yield the lines of a billed charge.
+
+    A charge shows its rated lines as they are. A line of no amount is shown only if it says how much was used
+    (the included units of a tier), never a fee of nothing. A correction is one line, the difference.
+    """
+    if row.kind == ChargeKind.CHARGE:
+        for line in row.proof["lines"]:
+            if line["amount_minor"] or (line["kind"] == "usage" and Decimal(line["quantity"])):
+                yield _rated(line, plan_name, card_name)
+    elif row.amount_minor:
+        yield _correction(row, plan_name, card_name)
+
+
+def _rated(line: dict[str, Any], plan_name: str, card_name: str) -> WordedLine:
+    return WordedLine(
+        kind=line["kind"],
+        description=f"{plan_name}, {card_name}: {line['description']}",
+        quantity=Decimal(line["quantity"]),
+        unit_price=Decimal(line["unit_price"]),
+        amount_minor=line["amount_minor"],
+        tier=line["tier"],
+    )
+
+
+def _correction(row: BilledPeriod, plan_name: str, card_name: str) -> WordedLine:
+    before = Decimal(row.proof["quantity_before"])
+    if row.proof["credited"]:
+        first, last = (instant[:10] for instant in row.proof["credited"])
+        return WordedLine(
+            CREDIT_KIND,
+            f"{plan_name}, {card_name}: unused time {first} to {last}",
+            Decimal(1),
+            None,
+            row.amount_minor,
+        )
+    return WordedLine(
+        ADJUSTMENT_KIND,
+        f"{plan_name}, {card_name}: usage of an earlier period that came late, {format(row.quantity, 'f')} in all "
+        f"instead of {format(before, 'f')}",
+        row.quantity - before,
+        None,
+        row.amount_minor,
+    )

@@ -1,0 +1,370 @@
+"""A strict fake of Stripe: a real HTTP server that checks every request and can fail in every way that Stripe does.
+
+It keeps Stripe's promises about idempotency keys (same key and parameters: the saved answer, also a saved 500;
+other parameters: 400 idempotency_error; still running: 409) and refuses what the SDK's TypedDicts do not know.
+"""
+
+import hashlib
+import hmac
+import json
+import re
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import stripe
+
+from tests.stripe_schema import problems_of
+
+API_KEY = "sk_test_of_the_fake"
+CREATED = 1_767_225_600  # 2026-01-01
+
+
+class Refused(Exception):
+    """An answer of 4xx."""
+
+    def __init__(self, status: int, kind: str, message: str, code: str | None = None, param: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = {"error": {"type": kind, "message": message, "code": code, "param": param}}
+
+
+@dataclass
+class Fault:
+    """One failure to inject: `how` is drop_before, drop_after, 500_saved, 500_after, 429, 402, 401, 409 or 503."""
+
+    request: str
+    how: str
+    times: int = 1
+
+
+@dataclass
+class Kept:
+    """What is known under an idempotency key."""
+
+    digest: str
+    answer: tuple[int, dict[str, Any]] | None = None
+
+
+@dataclass
+class FakeStripe:
+    """The account: what it holds, what it was asked, what is to go wrong."""
+
+    customers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    invoices: dict[str, dict[str, Any]] = field(default_factory=dict)
+    requests: list[tuple[str, str, dict[str, Any], str | None]] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    keys: dict[str, Kept] = field(default_factory=dict)
+    violations: list[str] = field(default_factory=list)
+    extra_cents: int = 0
+    customer_balance: int = 0
+    url: str = ""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def count(self, request: str) -> int:
+        """Return how many requests like "POST /v1/invoices" came."""
+        return sum(1 for method, path, _, _ in self.requests if re.fullmatch(request, f"{method} {path}"))
+
+    def forget_keys(self) -> None:
+        """Let 24 hours pass."""
+        self.keys.clear()
+
+    def event(self, kind: str, invoice_id: str, event_id: str = "evt_1", *, live: bool = False) -> bytes:
+        """Return the body of a webhook about an invoice as it is now."""
+        told = {"id": event_id, "object": "event", "type": kind, "livemode": live, "created": CREATED}
+        return json.dumps({**told, "data": {"object": self.invoices[invoice_id]}}).encode()
+
+
+def sign(body: bytes, secret: str, timestamp: int) -> str:
+    """Return the Stripe-Signature header of a webhook."""
+    signature = hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={timestamp},v1={signature}"
+
+
+@contextmanager
+def fake_stripe() -> Iterator[FakeStripe]:
+    """Serve a fake account on a loopback port; a request that breaks the rules fails the test at the end."""
+    account = FakeStripe()
+
+    class Handler(_Handler):
+        stripe = account
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    account.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield account
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert not account.violations, account.violations
+
+
+class _Handler(BaseHTTPRequestHandler):
+    stripe: FakeStripe
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
+        pass
+
+    def do_GET(self) -> None:
+        self._serve("GET")
+
+    def do_POST(self) -> None:
+        self._serve("POST")
+
+    def do_DELETE(self) -> None:
+        self._serve("DELETE")
+
+    def _serve(self, method: str) -> None:
+        address = urlsplit(self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+        form = body if method == "POST" else address.query
+        key = self.headers.get("Idempotency-Key")
+        tree = read_form(form)
+        self.stripe.requests.append((method, address.path, tree, key))
+        self._check_headers(method)
+        problems = problems_of(method, address.path, tree)
+        self.stripe.violations += problems
+        fault = self._fault(f"{method} {address.path}")
+        if fault == "drop_before":
+            self._drop()
+            return
+        if fault in {"429", "402", "401", "409", "503"}:
+            self._answer(int(fault), _error("api_error", f"injected {fault}", code=f"injected_{fault}"))
+            return
+        if problems:
+            self._answer(400, _error("invalid_request_error", "; ".join(problems), code="parameter_unknown"))
+            return
+        status, answer, replayed = self._idempotent(method, address.path, form, tree, key, fault)
+        if fault == "drop_after":
+            self._drop()
+            return
+        self._answer(status, answer, replayed=replayed)
+
+    def _idempotent(
+        self, method: str, path: str, form: str, tree: dict[str, Any], key: str | None, fault: str | None
+    ) -> tuple[int, dict[str, Any], bool]:
+        if method != "POST" or key is None:
+            return (*self._do(method, path, tree, fault), False)
+        digest = hashlib.sha256(f"{path}\n{form}".encode()).hexdigest()
+        with self.stripe.lock:
+            kept = self.stripe.keys.get(key)
+            if kept is None:
+                kept = self.stripe.keys[key] = Kept(digest)
+                is_first = True
+            else:
+                is_first = False
+        if kept.digest != digest:
+            return 400, _error("idempotency_error", "Keys can only be used with the same parameters."), False
+        if not is_first:
+            if kept.answer is None:
+                return 409, _error("invalid_request_error", "In progress.", code="idempotency_key_in_use"), False
+            return (*kept.answer, True)
+        kept.answer = self._do(method, path, tree, fault)
+        return (*kept.answer, False)
+
+    def _do(self, method: str, path: str, tree: dict[str, Any], fault: str | None) -> tuple[int, dict[str, Any]]:
+        if fault == "500_saved":
+            return 500, _error("api_error", "injected")
+        try:
+            with self.stripe.lock:
+                answer = route(self.stripe, method, path, tree)
+        except Refused as refused:
+            return refused.status, refused.body
+        if fault == "500_after":
+            return 500, _error("api_error", "injected after the work")
+        return 200, json.loads(json.dumps(answer))
+
+    def _check_headers(self, method: str) -> None:
+        wrong = self.stripe.violations
+        if self.headers.get("Authorization") != f"Bearer {API_KEY}":
+            wrong.append("wrong Authorization")
+        if self.headers.get("Stripe-Version") != stripe.api_version:
+            wrong.append(f"wrong Stripe-Version {self.headers.get('Stripe-Version')}")
+        if "X-Stripe-Client-Telemetry" in self.headers:
+            wrong.append("telemetry was sent")
+        if method == "POST":
+            if self.headers.get("Content-Type") != "application/x-www-form-urlencoded":
+                wrong.append("wrong Content-Type")
+            if not re.fullmatch(r"tk-.{10,250}", self.headers.get("Idempotency-Key") or ""):
+                wrong.append("a POST without a key of ours")
+
+    def _fault(self, request: str) -> str | None:
+        for fault in self.stripe.faults:
+            if fault.times > 0 and re.fullmatch(fault.request, request):
+                fault.times -= 1
+                return fault.how
+        return None
+
+    def _drop(self) -> None:
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
+
+    def _answer(self, status: int, body: dict[str, Any], *, replayed: bool = False) -> None:
+        raw = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(raw)))
+        self.send_header("Request-Id", f"req_{len(self.stripe.requests)}")
+        if replayed:
+            self.send_header("Idempotent-Replayed", "true")
+        self.end_headers()
+        self.wfile.write(raw)
+
+
+def _error(kind: str, message: str, code: str | None = None) -> dict[str, Any]:
+    return {"error": {"type": kind, "message": message, "code": code}}
+
+
+def read_form(text: str) -> dict[str, Any]:
+    """Read `a[b][0]=1` into {"a": {"b": ["1"]}}; refuse a name that comes twice."""
+    tree: dict[str, Any] = {}
+    pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text))
+    assert all(count == 1 for count in Counter(name for name, _ in pairs).values()), text
+    for name, value in pairs:
+        steps = re.findall(r"[^\[\]]+", name)
+        here = tree
+        for step in steps[:-1]:
+            here = here.setdefault(step, {})
+        here[steps[-1]] = value
+    return _lists(tree)
+
+
+def _lists(branch: Any) -> Any:
+    if not isinstance(branch, dict):
+        return branch
+    whole = {key: _lists(value) for key, value in branch.items()}
+    if whole and sorted(whole) == sorted(str(index) for index in range(len(whole))):
+        return [whole[str(index)] for index in range(len(whole))]
+    return whole
+
+
+def route(account: FakeStripe, method: str, path: str, tree: dict[str, Any]) -> dict[str, Any]:
+    """Do what a request asks."""
+    parts = path.removeprefix("/v1/").split("/")
+    name = f"{method} {parts[0]} {parts[2] if len(parts) > 2 else ''}{'/id' if len(parts) > 1 else ''}"
+    acts = {
+        "POST customers ": _create_customer,
+        "GET customers ": _list_customers,
+        "POST invoices ": _create_invoice,
+        "GET invoices ": _list_invoices,
+        "GET invoices /id": _get,
+        "DELETE invoices /id": _delete,
+        "GET invoices lines/id": _lines,
+        "POST invoices add_lines/id": _add_lines,
+        "POST invoices finalize/id": _finalize,
+        "POST invoices void/id": _void,
+        "POST invoices pay/id": _pay,
+    }
+    return acts[name](account, tree, *parts[1:2])
+
+
+def _create_customer(account: FakeStripe, tree: dict[str, Any]) -> dict[str, Any]:
+    customer = {"id": f"cus_{len(account.customers) + 1}", "object": "customer", "created": CREATED, **tree}
+    account.customers[customer["id"]] = customer
+    return customer
+
+
+def _list_customers(account: FakeStripe, tree: dict[str, Any]) -> dict[str, Any]:
+    return _page([c for c in account.customers.values() if tree.get("email") in {None, c.get("email")}], tree)
+
+
+def _create_invoice(account: FakeStripe, tree: dict[str, Any]) -> dict[str, Any]:
+    if tree.get("customer") not in account.customers:
+        raise Refused(400, "invalid_request_error", "No such customer", "resource_missing", "customer")
+    if tree.get("currency") != tree.get("currency", "").lower() or "currency" not in tree:
+        raise Refused(400, "invalid_request_error", "currency is missing or not in lower case", None, "currency")
+    invoice = {
+        "id": f"in_{len(account.invoices) + 1}", "object": "invoice", "created": CREATED, "status": "draft",
+        "livemode": False, "total": 0, "amount_due": 0, "amount_paid": 0, "hosted_invoice_url": None,
+        "starting_balance": account.customer_balance, "metadata": {}, **tree, "lines": _page([], {}),
+    }  # fmt: skip
+    account.invoices[invoice["id"]] = invoice
+    return invoice
+
+
+def _list_invoices(account: FakeStripe, tree: dict[str, Any]) -> dict[str, Any]:
+    return _page([i for i in account.invoices.values() if tree.get("customer") in {None, i["customer"]}], tree)
+
+
+def _invoice(account: FakeStripe, invoice_id: str) -> dict[str, Any]:
+    if invoice_id not in account.invoices:
+        raise Refused(404, "invalid_request_error", "No such invoice", "resource_missing", "invoice")
+    return account.invoices[invoice_id]
+
+
+def _get(account: FakeStripe, tree: dict[str, Any], invoice_id: str) -> dict[str, Any]:
+    invoice = _invoice(account, invoice_id)
+    return {**invoice, "lines": _page(invoice["lines"]["data"], {"limit": "10"})}
+
+
+def _delete(account: FakeStripe, tree: dict[str, Any], invoice_id: str) -> dict[str, Any]:
+    _draft(account, invoice_id)
+    del account.invoices[invoice_id]
+    return {"id": invoice_id, "object": "invoice", "deleted": True}
+
+
+def _lines(account: FakeStripe, tree: dict[str, Any], invoice_id: str) -> dict[str, Any]:
+    return _page(_invoice(account, invoice_id)["lines"]["data"], tree)
+
+
+def _draft(account: FakeStripe, invoice_id: str) -> dict[str, Any]:
+    invoice = _invoice(account, invoice_id)
+    if invoice["status"] != "draft":
+        raise Refused(400, "invalid_request_error", "The invoice is not a draft.", "invoice_not_editable")
+    return invoice
+
+
+def _add_lines(account: FakeStripe, tree: dict[str, Any], invoice_id: str) -> dict[str, Any]:
+    invoice = _draft(account, invoice_id)
+    lines = invoice["lines"]["data"]
+    if len(tree["lines"]) > 100 or len(lines) + len(tree["lines"]) > 250:
+        raise Refused(400, "invalid_request_error", "Too many lines.", None, "lines")
+    for line in tree["lines"]:
+        if int(line["period"]["end"]) < int(line["period"]["start"]):
+            raise Refused(400, "invalid_request_error", "period", None, "lines[period]")
+        made = {"id": f"il_{invoice_id}_{len(lines) + 1}", "object": "line_item", "currency": invoice["currency"]}
+        lines.append({**made, **line, "amount": int(line["amount"])})
+    invoice["total"] = sum(line["amount"] for line in lines) + account.extra_cents
+    invoice["amount_due"] = max(invoice["total"], 0)
+    return invoice
+
+
+def _finalize(account: FakeStripe, tree: dict[str, Any], invoice_id: str) -> dict[str, Any]:
+    invoice = _draft(account, invoice_id)
+    invoice["status"] = "open"
+    invoice["hosted_invoice_url"] = f"https://invoice.stripe.test/{invoice_id}"
+    return invoice
+
+
+def _void(account: FakeStripe, tree: dict[str, Any], invoice_id: str) -> dict[str, Any]:
+    invoice = _invoice(account, invoice_id)
+    if invoice["status"] not in {"open", "uncollectible"}:
+        raise Refused(400, "invalid_request_error", "It cannot be voided.")
+    invoice["status"] = "void"
+    return invoice
+
+
+def _pay(account: FakeStripe, tree: dict[str, Any], invoice_id: str) -> dict[str, Any]:
+    invoice = _invoice(account, invoice_id)
+    if invoice["status"] not in {"open", "uncollectible"}:
+        raise Refused(400, "invalid_request_error", "It cannot be paid.")
+    invoice.update(status="paid", amount_paid=invoice["amount_due"])
+    return invoice
+
+
+def _page(found: list[dict[str, Any]], tree: dict[str, Any]) -> dict[str, Any]:
+    ids = [entry["id"] for entry in found]
+    start = ids.index(tree["starting_after"]) + 1 if tree.get("starting_after") else 0
+    end = start + int(tree.get("limit", 10))
+    return {"object": "list", "data": found[start:end], "has_more": end < len(found), "url": "/v1/list"}

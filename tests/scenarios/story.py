@@ -1,0 +1,254 @@
+"""Billing stories in text: a docstring is told to the real rooms, on a real database, with hand-made time."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tests.scenarios.plan_text import read_plan
+from tollkeeper.catalog.draft import create_plan_draft
+from tollkeeper.catalog.features import FeatureDraft, create_feature
+from tollkeeper.catalog.publish import publish_plan
+from tollkeeper.catalog.spec import PlanSpec
+from tollkeeper.customers.customers import CustomerDraft, create_customer, find_customer, get_customer
+from tollkeeper.customers.map_consumer import map_consumer
+from tollkeeper.customers.tables import Customer
+from tollkeeper.invoices.billing_run import bill_due_periods
+from tollkeeper.invoices.books import check_books
+from tollkeeper.invoices.close_invoice import AfterVoid, mark_paid, void_invoice
+from tollkeeper.invoices.preview import preview_invoice
+from tollkeeper.invoices.reading import get_invoice, list_lines
+from tollkeeper.invoices.tables import Invoice, InvoiceLine, InvoiceStatus
+from tollkeeper.invoices.verify import verify_invoice
+from tollkeeper.metering.accept import accept_events
+from tollkeeper.metering.event import Event
+from tollkeeper.metering.meters import MeterDraft, create_meter, find_meter
+from tollkeeper.money import format_minor
+from tollkeeper.storage.session import Database
+from tollkeeper.subscriptions.cancel import cancel
+from tollkeeper.subscriptions.change_plan import change_plan
+from tollkeeper.subscriptions.set_quantity import set_quantity
+from tollkeeper.subscriptions.subscribe import SubscribeOptions, subscribe
+from tollkeeper.subscriptions.tables import Subscription
+
+BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)
+TIME = r"\d{4}-\d\d-\d\d(?: \d\d:\d\d(?::\d\d)?)?"
+
+
+class Story:
+    """What a story has come to: `invoices` of its last billing, and the `lines` and `total` of the last of them."""
+
+    def __init__(self, database: Database, text: str) -> None:
+        self.database = database
+        self.lines: list[str] = []
+        self.invoices: list[str] = []
+        self.numbers: list[str] = []
+        self.preview: list[str] = []
+        self._currency = "USD"
+        self._sequence = 0
+        self._grace = timedelta(0)
+        for line in filter(None, (line.strip() for line in text.splitlines())):
+            self._tell(line)
+        self._check()
+
+    @property
+    def total(self) -> str:
+        """Return the total of the last invoice, or nothing if there was none."""
+        return self.invoices[-1].split()[2] if self.invoices else ""
+
+    def _tell(self, line: str) -> None:
+        for pattern, act in SENTENCES:
+            match = re.fullmatch(pattern, line)
+            if match:
+                act(self, *match.groups())
+                return
+        raise AssertionError(f"no sentence of a story: {line!r}")
+
+    def _check(self) -> None:
+        """After every story the books are in order and every invoice can be proved."""
+        with self.database.snapshot() as session:
+            assert check_books(session) == []
+            for invoice in session.scalars(select(Invoice).where(Invoice.status != InvoiceStatus.DRAFT)):
+                wrong = [finding for finding in verify_invoice(session, invoice.id) if not finding.is_equal]
+                assert wrong == [], invoice.number
+
+    def plan(self, name: str, text: str) -> None:
+        """Publish a plan, with the features that it prices."""
+        content = read_plan(name, text)
+        self._currency = content["currency"]
+        with self.database.transaction() as session:
+            for phase in content["phases"]:
+                for card in phase["rate_cards"]:
+                    if "feature" in card:
+                        _ensure_feature(session, card["feature"])
+            create_plan_draft(session, name, PlanSpec.model_validate(content), now=BEGINNING)
+            publish_plan(session, name, now=BEGINNING)
+
+    def customer(self, key: str, currency: str | None, zone: str | None, parent: str | None) -> None:
+        """Make a customer with a currency, a time zone, or a parent who pays."""
+        with self.database.transaction() as session:
+            draft = CustomerDraft(
+                key=key,
+                name=key.capitalize(),
+                currency=currency or self._currency,
+                time_zone=zone or "UTC",
+                parent=parent,
+            )
+            _make_customer(session, draft)
+
+    def subscribe(self, time: str, key: str, plan: str, anchor: str | None, seats: str | None) -> None:
+        """Subscribe a customer, who is made if the story has not named one."""
+        now = _instant(time)
+        with self.database.transaction() as session:
+            if find_customer(session, key) is None:
+                _make_customer(session, CustomerDraft(key=key, name=key.capitalize(), currency=self._currency))
+            options = SubscribeOptions(
+                anchor=_instant(anchor) if anchor else None,
+                quantities={"fee": Decimal(seats)} if seats else {},
+            )
+            subscribe(session, key, plan, start=now, now=now, options=options)
+
+    def use(self, time: str, key: str, quantity: str, unit: str, events: str | None, at: str | None) -> None:
+        """Report usage, in one event or in some; `on DATE` says that it happened then and comes late."""
+        happened = _instant(at or time)
+        count = int(events or 1)
+        shares = [Decimal(quantity)] + [Decimal(0)] * (count - 1)
+        told = [self._event(key, unit, share, happened) for share in shares]
+        with self.database.transaction() as session:
+            _ensure_feature(session, unit)
+            accepted = accept_events(session, told, now=_instant(time))
+            assert accepted.accepted == count, accepted
+
+    def _event(self, key: str, unit: str, quantity: Decimal, at: datetime) -> Event:
+        self._sequence += 1
+        told = {"quantity": str(quantity)}
+        return Event(
+            id=f"e{self._sequence}", source="story", type=f"story.{unit}", subject=f"user:{key}", time=at, data=told
+        )
+
+    def close(self, time: str) -> None:
+        """Bill what is due."""
+        report = bill_due_periods(self.database, now=_instant(time), grace=self._grace)
+        assert not report.failures, report.failures
+        self.numbers = report.invoices
+        with self.database.snapshot() as session:
+            invoices = [get_invoice(session, number) for number in self.numbers]
+            self.invoices = [_describe_invoice(session, invoice) for invoice in invoices]
+            self.lines = [
+                _describe_line(session, invoice, line)
+                for invoice in invoices[-1:]
+                for line in list_lines(session, invoice.id)
+                if line.amount_minor
+            ]
+
+    def look(self, time: str, key: str) -> None:
+        """Look at the next invoice as it stands."""
+        with self.database.snapshot() as session:
+            found = preview_invoice(session, get_customer(session, key), now=_instant(time))
+            self.preview = [
+                f"{line.rate_card_key} {format_minor(line.amount_minor, found.currency)}"
+                for line in found.lines
+                if line.amount_minor
+            ]
+
+    def change(self, time: str, key: str, plan: str, when: str | None) -> None:
+        """Change the plan now or at the period's end."""
+        self._with_subscription(
+            time, key, lambda session, one: change_plan(session, one.id, plan, at=_when(when), now=_instant(time))
+        )
+
+    def cancel(self, time: str, key: str, when: str | None) -> None:
+        """End the subscription now or at the period's end."""
+        self._with_subscription(
+            time, key, lambda session, one: cancel(session, one.id, at=_when(when), now=_instant(time))
+        )
+
+    def seats(self, time: str, key: str, count: str) -> None:
+        """Change the number of seats."""
+        self._with_subscription(
+            time,
+            key,
+            lambda session, one: set_quantity(session, one.id, "fee", Decimal(count), at="now", now=_instant(time)),
+        )
+
+    def _with_subscription(self, time: str, key: str, act: Callable[[Session, Subscription], Any]) -> None:
+        with self.database.transaction() as session:
+            customer = get_customer(session, key)
+            act(session, session.scalars(select(Subscription).where(Subscription.customer_id == customer.id)).one())
+
+    def void(self, time: str, number: str, forgive: str | None) -> None:
+        """Void an invoice."""
+        then = AfterVoid.FORGIVE if forgive else AfterVoid.BILL_AGAIN
+        with self.database.transaction() as session:
+            void_invoice(session, number, then=then, now=_instant(time))
+
+    def pay(self, time: str, number: str) -> None:
+        """Pay an invoice."""
+        with self.database.transaction() as session:
+            mark_paid(session, number, now=_instant(time))
+
+    def wait(self, hours: str) -> None:
+        """Wait for late events this long after a period's end."""
+        self._grace = timedelta(hours=int(hours))
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def _when(text: str | None) -> Any:
+    return "period_end" if text else "now"
+
+
+def _make_customer(session: Session, draft: CustomerDraft) -> None:
+    create_customer(session, draft, now=BEGINNING)
+    map_consumer(session, draft.key, "subject", f"user:{draft.key}", since=BEGINNING, now=BEGINNING)
+
+
+def _ensure_feature(session: Session, unit: str) -> None:
+    if find_meter(session, f"story_{unit}") is None:
+        meter = MeterDraft(
+            key=f"story_{unit}", name=unit, event_type=f"story.{unit}", aggregation="sum", value="quantity"
+        )
+        create_meter(session, meter, now=BEGINNING)
+    create_feature(session, FeatureDraft(key=unit, name=unit, meter_key=f"story_{unit}"), now=BEGINNING)
+
+
+def _describe_invoice(session: Session, invoice: Invoice) -> str:
+    key = session.get_one(Customer, invoice.customer_id).key
+    return f"{invoice.number} {key} {format_minor(invoice.total_minor, invoice.currency)} {invoice.currency}"
+
+
+def _describe_line(session: Session, invoice: Invoice, line: InvoiceLine) -> str:
+    plan = session.get_one(Subscription, line.subscription_id).plan_key
+    card = line.rate_card_key
+    quantity = format(line.quantity.normalize(), "f")
+    what = {
+        "flat": plan if card == "fee" else f"{plan} {card}",
+        "usage": f"{quantity} {card}",
+        "credit": f"credit {card}",
+        "adjustment": f"late {quantity} {card}",
+    }.get(line.kind, f"{card} {line.kind}")
+    user = session.get_one(Customer, line.customer_id)
+    who = "" if user.id == invoice.customer_id else f"{user.key}: "
+    return f"{who}{what} {format_minor(line.amount_minor, invoice.currency)} {invoice.currency}"
+
+
+SENTENCES: list[tuple[str, Callable[..., None]]] = [
+    (r"plan (\w+): (.+)", Story.plan),
+    (r"customer (\w+)(?: in ([A-Z]{3}))?(?: at ([\w/]+))?(?: paid by (\w+))?", Story.customer),
+    (rf"({TIME}) (\w+) subscribes to (\w+)(?: anchored ({TIME}))?(?: with (\d+) seats)?", Story.subscribe),
+    (rf"({TIME}) (\w+) uses ([\d.-]+) (\w+)(?: in (\d+) events)?(?: on ({TIME}))?", Story.use),
+    (rf"({TIME}) close period", Story.close),
+    (rf"({TIME}) look at (\w+)", Story.look),
+    (rf"({TIME}) (\w+) changes to (\w+)( at period end)?", Story.change),
+    (rf"({TIME}) (\w+) cancels( at period end)?", Story.cancel),
+    (rf"({TIME}) (\w+) has (\d+) seats", Story.seats),
+    (rf"({TIME}) void (INV-\d+)( and forgive)?", Story.void),
+    (rf"({TIME}) pay (INV-\d+)", Story.pay),
+    (r"wait (\d+) hours? for late events", Story.wait),
+]
