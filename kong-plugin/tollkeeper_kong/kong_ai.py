@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from tollkeeper_kong.exchange import Number, Published
-from tollkeeper_kong.llm import LlmUsage, name_of, token_count
+from tollkeeper_kong.llm import LlmUsage, family_of, name_of, token_count
 
 _PROXIES = ("proxy", "ai-proxy-advanced", "ai-proxy")
 
@@ -56,7 +56,7 @@ def our_llm(published: Published | None) -> LlmUsage | None:
     if not found:
         return None
     return LlmUsage(
-        provider=name_of(found.get("provider")),
+        provider=name_of(found.get("provider")) or family_of(name_of(found.get("model"))),
         model=name_of(found.get("model")),
         input_tokens=token_count(found.get("input_tokens")),
         output_tokens=token_count(found.get("output_tokens")),

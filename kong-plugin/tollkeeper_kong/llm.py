@@ -42,7 +42,7 @@ def usage_of_answer(body: bytes, content_type: str) -> LlmUsage | None:
     makes the counts `estimated`.
     """
     stream = is_stream(content_type)
-    documents = _events(body) if stream else _documents(body)
+    documents = _frames(body) if "amazon" in content_type else _events(body) if stream else _documents(body)
     found: dict[str, Any] = {}
     for document in documents:
         _collect(document, found)
@@ -83,6 +83,17 @@ def _events(body: bytes) -> Iterator[Mapping[str, Any]]:
         document = _json(line[5:] if line.startswith(b"data:") else line)
         if isinstance(document, dict):
             yield document
+
+
+def _frames(body: bytes) -> Iterator[Mapping[str, Any]]:
+    """Yield the payloads of AWS's binary event stream: lengths of all and of the headers, a checksum, both, another."""
+    at = 0
+    while at + 16 <= len(body):
+        total, headers = int.from_bytes(body[at : at + 4], "big"), int.from_bytes(body[at + 4 : at + 8], "big")
+        document = _json(body[at + 12 + headers : at + total - 4])
+        if isinstance(document, dict):
+            yield document
+        at += max(total, 16)
 
 
 def _json(text: bytes) -> object:
@@ -155,7 +166,7 @@ def _from_openai(usage: Mapping[str, Any], model: str | None) -> LlmUsage:
     cached = _first(usage, "prompt_cache_hit_tokens")  # DeepSeek's name, inside the prompt's count
     details_cached = _detail(usage, ("prompt_tokens_details", "input_tokens_details"), "cached_tokens")
     return LlmUsage(
-        provider=_family(model),
+        provider=family_of(model),
         model=model,
         input_tokens=_first(usage, "prompt_tokens", "input_tokens"),
         output_tokens=_first(usage, "completion_tokens", "output_tokens") or 0,  # embeddings write nothing
@@ -231,6 +242,7 @@ def _sum(count: int | None, *more: int) -> int | None:
     return None if count is None else count + sum(more)
 
 
-def _family(model: str | None) -> str | None:
+def family_of(model: str | None) -> str | None:
+    """Return who makes a model, by its name; None when the name does not tell."""
     lowered = (model or "").lower()
     return next((provider for prefixes, provider in _FAMILIES if lowered.startswith(prefixes)), None)

@@ -47,11 +47,9 @@ class LuaFunctions:
         self._runtime = LuaRuntime(encoding=None, unpack_returned_tuples=True)
         self._exchange: Exchange | None = None
         self._plugin_id = plugin.id
-        table = self._runtime.table
-        self._arg = table()
-        self._ngx = table(arg=self._arg)
+        self._arg = self._runtime.table()
+        self._ngx = self._table(arg=self._arg)
         kong = self._kong()
-        # the name is a Python keyword's cousin for lupa: tables take bytes as keys here
         self._kong_ctx = kong[b"ctx"]
         load = self._runtime.execute(_SANDBOX.encode(), kong, self._ngx)
         self._functions = {phase: self._compiled(load, plugin, phase) for phase in PHASES}
@@ -92,7 +90,7 @@ class LuaFunctions:
     def _kong(self) -> Any:
         table = self._runtime.table
         return self._table(
-            log=self._table(set_serialize_value=self._set_serialize_value, err=_nothing, warn=_nothing, debug=_nothing),
+            log=self._table(set_serialize_value=self._set_serialize_value, err=self._error),
             ctx=self._table(plugin=table(), shared=table()),
             request=self._table(get_header=self._request_header),
             response=self._table(get_header=self._answer_header, get_status=lambda: self._now.status),
@@ -113,6 +111,10 @@ class LuaFunctions:
     def _set_serialize_value(self, key: bytes, value: object = None, *_: object) -> None:
         published = self._now.lua.setdefault(f"published {self._plugin_id}", [])
         published.append((key.decode(), value))
+
+    def _error(self, *parts: object) -> None:
+        text = "".join(part.decode("utf-8", "replace") if isinstance(part, bytes) else str(part) for part in parts)
+        self._now.lua.setdefault("errors", []).append(text)
 
     def _request_header(self, name: bytes) -> bytes | None:
         return _encoded(self._now.header(name.decode()))
@@ -141,7 +143,3 @@ def plain(value: Any) -> Any:
 
 def _encoded(text: str | None) -> bytes | None:
     return None if text is None else text.encode("utf-8", "surrogateescape")
-
-
-def _nothing(*_: object) -> None:
-    return None

@@ -157,7 +157,7 @@ def test_a_cut_stream_that_our_filter_saw_stays_an_estimate() -> None:
         "tollkeeper": {"llm": {"model": "gpt-4o", "output_tokens": 12, "stream": True, "estimated": True}}
     }
     assert llm_of(serialized) == {
-        "model": "gpt-4o", "output_tokens": 12, "cached_tokens": 0, "reasoning_tokens": 0,
+        "provider": "openai", "model": "gpt-4o", "output_tokens": 12, "cached_tokens": 0, "reasoning_tokens": 0,
         "stream": True, "estimated": True,
     }  # fmt: skip
 
