@@ -10,6 +10,11 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from tollkeeper.app import create_app
+from tollkeeper.config import Settings
+from tollkeeper.storage.engine import open_engine
+from tollkeeper.storage.session import Database
+
 URL = "/api/v1/events"
 Key = Callable[..., dict[str, str]]
 
@@ -162,3 +167,11 @@ def test_an_empty_batch_is_no_error(post: Callable[..., Any]) -> None:
 def test_only_a_key_with_the_scope_may_send_events(client: FlaskClient, key_for: Key) -> None:
     assert client.post(URL, json=event()).status_code == 401
     assert client.post(URL, json=event(), headers=key_for("read")).status_code == 403
+
+
+def test_a_database_that_is_away_is_answered_with_when_to_try_again(tmp_path: Path) -> None:
+    away = Database(open_engine("postgresql://nobody@127.0.0.1:1/nothing"))
+    client = create_app(Settings(data_dir=tmp_path), database=away).test_client()
+    answer = client.post(URL, json=event(), headers={"Authorization": "Bearer tk_a_b"})
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) >= 1

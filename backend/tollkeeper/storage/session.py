@@ -1,13 +1,26 @@
 """The only place that commits: one request or one job is one transaction."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from tollkeeper.errors import Unavailable
+
+SQLITE_AWAY = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+}
+# Classes of SQLSTATE: connection, transaction rollback (deadlock), resources, operator intervention, system.
+POSTGRESQL_AWAY = {"08", "40", "53", "57", "58"}
 
 
 class Database:
@@ -44,6 +57,18 @@ def _away_is_unavailable() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        if error.connection_invalidated or "database is locked" in str(error.orig):
+        if error.connection_invalidated or _is_away(error.orig):
             raise Unavailable("the database is away") from error
         raise
+    except PoolTimeout as error:
+        raise Unavailable("every connection to the database is busy") from error
+
+
+def _is_away(error: object) -> bool:
+    """Say whether the engine could not do it now, and may do it later: nothing was changed."""
+    if isinstance(error, sqlite3.OperationalError):
+        return error.sqlite_errorcode & 0xFF in SQLITE_AWAY
+    if isinstance(error, psycopg.OperationalError):
+        # Without a state the server was never reached.
+        return error.sqlstate is None or error.sqlstate[:2] in POSTGRESQL_AWAY
+    return False
