@@ -172,6 +172,6 @@ def test_only_a_key_with_the_scope_may_send_events(client: FlaskClient, key_for:
 def test_a_database_that_is_away_is_answered_with_when_to_try_again(tmp_path: Path) -> None:
     away = Database(open_engine("postgresql://nobody@127.0.0.1:1/nothing"))
     client = create_app(Settings(data_dir=tmp_path), database=away).test_client()
-    answer = client.post(URL, json=event(), headers={"Authorization": "Bearer tk_a_b"})
+    answer = client.post(URL, json=event(), headers={"Authorization": f"Bearer tk_{0:026x}_{0:064x}"})
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) >= 1
