@@ -16,6 +16,9 @@ from tollkeeper.money import EXACT
 CHUNK = 5_000
 # Above so many sets one pass over all of the hours' rows is cheaper than naming the sets.
 MOST_NAMED_SETS = 2_000
+SETS = select(
+    DimensionSet.id, DimensionSet.event_type, Subject.subject, DimensionSet.measured, DimensionSet.dimensions
+).join(Subject, Subject.id == DimensionSet.subject_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +52,7 @@ class ReadEvent(NamedTuple):
 
 def list_sets(session: Session, event_type: str | None, subjects: Collection[str] | None = None) -> Iterator[SetFacts]:
     """Yield the dimension sets of a type (or all), of these subjects (or of any)."""
-    query = select(
-        DimensionSet.id, DimensionSet.event_type, Subject.subject, DimensionSet.measured, DimensionSet.dimensions
-    ).join(Subject, Subject.id == DimensionSet.subject_id)
+    query = SETS
     if event_type is not None:
         query = query.where(DimensionSet.event_type == event_type)
     if subjects is None:
@@ -61,6 +62,15 @@ def list_sets(session: Session, event_type: str | None, subjects: Collection[str
     for start in range(0, len(wanted), CHUNK):
         chunk = query.where(Subject.subject.in_(wanted[start : start + CHUNK]))
         yield from _facts(session.execute(chunk))
+
+
+def sets_by_id(session: Session, set_ids: Collection[int]) -> dict[int, SetFacts]:
+    """Return the named dimension sets."""
+    wanted = sorted(set_ids)
+    chunks = (wanted[start : start + CHUNK] for start in range(0, len(wanted), CHUNK))
+    return {
+        facts.id: facts for chunk in chunks for facts in _facts(session.execute(SETS.where(DimensionSet.id.in_(chunk))))
+    }
 
 
 def read_totals(session: Session, set_ids: Collection[int], first_hour: int, end_hour: int) -> dict[int, SetTotals]:

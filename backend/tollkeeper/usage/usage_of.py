@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tollkeeper.catalog.tables import Feature
-from tollkeeper.errors import InvalidInput, NotFound
+from tollkeeper.catalog.features import get_feature
+from tollkeeper.errors import InvalidInput
 from tollkeeper.metering.measure import Question, measure
 from tollkeeper.metering.meters import get_meter
 from tollkeeper.usage.spans import spans_of_customer
@@ -48,9 +47,7 @@ def usage_by_group(
 
 def question_of(session: Session, feature_key: str, group_by: tuple[str, ...] = ()) -> Question:
     """Return what a feature asks of the event store; raises NotFound, or InvalidInput if it has no meter."""
-    feature = session.scalar(select(Feature).where(Feature.key == feature_key))
-    if feature is None:
-        raise NotFound(f"there is no feature {feature_key!r}")
+    feature = get_feature(session, feature_key)
     if feature.meter_key is None:
         raise InvalidInput.of("/feature", f"{feature_key!r} has no meter, so it has no usage; give it one")
     return Question(get_meter(session, feature.meter_key), feature.filter or {}, group_by)
