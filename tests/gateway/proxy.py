@@ -253,10 +253,13 @@ class Gateway:
     async def _prepare(self, request: web.BaseRequest, exchange: Exchange, answer: web.StreamResponse) -> Any:
         if "Content-Length" not in answer.headers and answer.status not in {204, 304}:
             answer.enable_chunked_encoding()
+        answer.headers["Connection"] = "keep-alive" if request.keep_alive else "close"
         writer = await answer.prepare(request)
-        exchange.answer_headers = [(name.lower(), value) for name, value in answer.headers.items()]
-        if not any(name == "connection" for name, _ in exchange.answer_headers):
-            exchange.answer_headers.append(("connection", "keep-alive" if answer.keep_alive else "close"))
+        exchange.answer_headers = [
+            (name.lower(), "close" if name == "Connection" else value)  # what nginx shows in its log phase
+            for name, value in answer.headers.items()
+            if exchange.source == "upstream" or name != "Date"
+        ]
         return writer
 
     async def _send_own(self, request: web.BaseRequest, exchange: Exchange, made: KongExit) -> web.StreamResponse:

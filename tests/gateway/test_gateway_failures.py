@@ -1,0 +1,262 @@
+"""The gateway fails as Kong 3.9.1 was recorded to: the failure table in tests/recordings/kong/README.md."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.gateway import proxy
+from tests.gateway.configuration import configuration_of
+from tests.gateway.proxy import Gateway
+from tests.gateway.running import (
+    WITH_PLUGIN,
+    Death,
+    ScriptedServer,
+    Silence,
+    eventually,
+    get,
+    plain_script,
+    running_gateway,
+    running_upstream,
+)
+
+UNEXPECTED = b'"message":"An unexpected error occurred"'
+
+
+@dataclass
+class World:
+    server: ScriptedServer
+    gateway: Gateway
+    port: int
+
+    async def ask(self) -> int:
+        status, _, _ = await get(self.port, "/open/flights")
+        return status
+
+    async def logged(self, count: int) -> None:
+        await eventually(lambda: self.events("log") >= count)
+
+    def events(self, phase: str) -> int:
+        return sum(call["EventName"] == phase for call in self.server.named("plugin.HandleEvent"))
+
+
+@pytest.fixture
+def in_world(tmp_path: Path) -> Callable[[Callable[[World], Awaitable[None]]], None]:
+    @asynccontextmanager
+    async def world() -> AsyncIterator[World]:
+        server = ScriptedServer(tmp_path / "p.sock", plain_script())
+        await server.start()
+        async with (
+            running_upstream() as upstream,
+            running_gateway(WITH_PLUGIN, upstream=upstream, socket=server.path, read_timeout=0.3) as (gateway, port),
+        ):
+            try:
+                yield World(server, gateway, port)
+            finally:
+                await server.stop()
+
+    def run(story: Callable[[World], Awaitable[None]]) -> None:
+        async def main() -> None:
+            async with world() as here:
+                await story(here)
+
+        asyncio.run(main())
+
+    return run
+
+
+Run = Callable[[Callable[[World], Awaitable[None]]], None]
+
+
+def test_a_server_that_is_up_is_asked_in_access_and_log(in_world: Run) -> None:
+    async def story(world: World) -> None:
+        assert await world.ask() == 200
+        await world.logged(1)
+        assert [name for name, _ in world.server.calls] == [
+            "plugin.StartInstance", "plugin.HandleEvent", "plugin.HandleEvent",
+        ]  # fmt: skip
+
+    in_world(story)
+
+
+def test_no_server_and_no_instance_yet_answers_500_and_logs_nothing(in_world: Run) -> None:
+    async def story(world: World) -> None:
+        await world.server.stop()
+        status, _, body = await get(world.port, "/open/flights")
+        assert status == 500
+        assert UNEXPECTED in body
+        await eventually(lambda: world.gateway.counters["log aborted: InstanceNotStarted"] == 1)
+        await world.server.start()
+        assert await world.ask() == 200
+
+    in_world(story)
+
+
+def test_a_server_that_went_away_is_skipped_by_a_worker_with_an_instance(in_world: Run) -> None:
+    async def story(world: World) -> None:
+        assert await world.ask() == 200
+        await world.logged(1)
+        await world.server.stop()
+        assert await world.ask() == 200
+        assert world.events("log") == 1, "that log event is lost"
+
+    in_world(story)
+
+
+def test_a_server_killed_during_a_request_is_skipped_at_once(in_world: Run) -> None:
+    async def story(world: World) -> None:
+        assert await world.ask() == 200
+        await world.logged(1)
+        world.server.script = lambda method, argument: Death()
+        started = asyncio.get_running_loop().time()
+        assert await world.ask() == 200
+        assert asyncio.get_running_loop().time() - started < 0.25
+
+    in_world(story)
+
+
+def test_a_slow_server_holds_the_request_for_the_read_timeout_and_is_then_skipped(in_world: Run) -> None:
+    async def story(world: World) -> None:
+        assert await world.ask() == 200
+        world.server.script = lambda method, argument: Silence()
+        started = asyncio.get_running_loop().time()
+        assert await world.ask() == 200
+        assert 0.3 <= asyncio.get_running_loop().time() - started < 2
+
+    in_world(story)
+
+
+def test_a_refused_pdk_call_answers_500_in_access_and_the_plugin_never_hears_of_it(in_world: Run) -> None:
+    async def story(world: World) -> None:
+        world.server.script = plain_script(access=("kong.log.serialize", []))
+        status, _, body = await get(world.port, "/open/flights")
+        assert status == 500
+        assert UNEXPECTED in body
+        await world.logged(1)
+        assert not world.server.named("plugin.Step")
+        assert not world.server.named("plugin.StepError")
+
+    in_world(story)
+
+
+def test_a_refused_pdk_call_in_log_aborts_the_timer_and_the_client_saw_200(in_world: Run) -> None:
+    async def story(world: World) -> None:
+        world.server.script = plain_script(log=("kong.response.exit", [418, "m"]))
+        assert await world.ask() == 200
+        await eventually(lambda: world.gateway.counters["log aborted: PdkRefusal"] == 1)
+        assert not world.server.named("plugin.Step")
+
+    in_world(story)
+
+
+def test_an_unknown_pdk_method_returns_nothing(in_world: Run) -> None:
+    async def story(world: World) -> None:
+        world.server.script = plain_script(access=("kong.nginx.shared.get", ["a"]))
+        assert await world.ask() == 200
+        assert world.server.named("plugin.Step") == [{"EventId": 1}]
+
+    in_world(story)
+
+
+def test_a_restarted_server_gets_its_instances_again_and_the_request_passes(in_world: Run) -> None:
+    async def story(world: World) -> None:
+        assert await world.ask() == 200
+        await world.logged(1)
+        fresh, known = plain_script(), []
+
+        def restarted(method: str, argument: Any) -> object:
+            if method == "plugin.StartInstance":
+                known.append(argument["Name"])
+            elif method == "plugin.HandleEvent" and not known:
+                return RuntimeError(f"no plugin instance #{argument['InstanceId']}")
+            return fresh(method, argument)
+
+        world.server.script = restarted
+        assert await world.ask() == 200
+        assert known == ["toy"]
+        await world.logged(2)
+
+    in_world(story)
+
+
+def test_any_other_error_of_the_server_lets_the_request_pass(in_world: Run) -> None:
+    async def story(world: World) -> None:
+        assert await world.ask() == 200
+        world.server.script = lambda method, argument: RuntimeError("division by zero")
+        assert await world.ask() == 200
+
+    in_world(story)
+
+
+def test_a_reload_with_the_same_content_starts_a_new_instance_and_then_closes_the_old(in_world: Run) -> None:
+    async def story(world: World) -> None:
+        assert await world.ask() == 200
+        await world.logged(1)
+        world.gateway.reload(configuration_of(yaml.safe_load(WITH_PLUGIN)))
+        before = len(world.server.calls)
+        assert await world.ask() == 200
+        names = [name for name, _ in world.server.calls[before:]]
+        assert names[:3] == ["plugin.StartInstance", "plugin.CloseInstance", "plugin.HandleEvent"]
+        assert world.server.named("plugin.CloseInstance") == [7]
+
+    in_world(story)
+
+
+def test_many_first_requests_start_one_instance(in_world: Run) -> None:
+    async def story(world: World) -> None:
+        assert await asyncio.gather(*(world.ask() for _ in range(20))) == [200] * 20
+        assert len(world.server.named("plugin.StartInstance")) == 1
+
+    in_world(story)
+
+
+def test_exit_ends_the_phase_and_leaves_the_event_of_the_plugin_open(in_world: Run) -> None:
+    async def story(world: World) -> None:
+        world.server.script = plain_script(
+            access=("kong.response.exit", [429, '{"code":"quota_exhausted"}', {"X-Tollkeeper-Refused": "a b"}])
+        )
+        status, headers, body = await get(world.port, "/open/flights")
+        assert (status, body) == (429, b'{"code":"quota_exhausted"}')
+        assert headers["x-tollkeeper-refused"] == "a b"
+        assert not world.server.named("plugin.Step")
+
+    in_world(story)
+
+
+def test_concurrent_calls_take_a_connection_each_and_the_pool_keeps_them(in_world: Run) -> None:
+    async def story(world: World) -> None:
+        gate = asyncio.Event()
+        usual = plain_script(access=("kong.client.get_consumer", []))
+
+        async def wait(method: str, argument: Any) -> object:
+            await gate.wait()
+            return usual(method, argument)
+
+        assert await world.ask() == 200
+        await world.logged(1)
+        world.server.script = wait
+        asking = [asyncio.create_task(world.ask()) for _ in range(5)]
+        await eventually(lambda: world.server.open_connections == 5)
+        gate.set()
+        assert await asyncio.gather(*asking) == [200] * 5
+
+    in_world(story)
+
+
+def test_log_timers_above_kong_s_limit_are_thrown_away_silently(in_world: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proxy, "MOST_LOG_TIMERS", 3)
+
+    async def story(world: World) -> None:
+        usual = plain_script()
+        world.server.script = lambda method, argument: (
+            Silence() if argument == {"InstanceId": 7, "EventName": "log"} else usual(method, argument)
+        )
+        assert [await world.ask() for _ in range(5)] == [200] * 5
+        assert world.gateway.counters["log timers lost"] == 2
+
+    in_world(story)
