@@ -7,9 +7,9 @@ from flask import Blueprint, Flask
 import tollkeeper.access.tables
 import tollkeeper.catalog.tables
 import tollkeeper.customers.tables
+import tollkeeper.entitlements.tables
 import tollkeeper.invoices.immutable
 import tollkeeper.invoices.tables
-import tollkeeper.entitlements.tables
 import tollkeeper.metering.tables
 import tollkeeper.notifications.tables
 import tollkeeper.payments.tables
@@ -25,8 +25,11 @@ from tollkeeper.storage.session import Database
 from tollkeeper.web import health
 from tollkeeper.web.admin.frame import install_admin, render_problem
 from tollkeeper.web.api import access as api_access
+from tollkeeper.web.api import catalog as api_catalog
 from tollkeeper.web.api import events as api_events
 from tollkeeper.web.api import openapi
+from tollkeeper.web.api import plans as api_plans
+from tollkeeper.web.api import rating as api_rating
 from tollkeeper.web.context import WebContext
 from tollkeeper.web.errors import register_error_handlers
 from tollkeeper.web.security import load_or_make_secret_key, register_security_headers
@@ -53,6 +56,9 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     health.blueprint,
     openapi.blueprint,
     api_access.blueprint,
+    api_catalog.blueprint,
+    api_plans.blueprint,
+    api_rating.blueprint,
     api_events.blueprint,
 )
 
@@ -61,7 +67,9 @@ def create_app(settings: Settings, *, database: Database | None = None, clock: C
     """Return the Flask application; `database` and `clock` replace what the settings would open."""
     app = Flask("tollkeeper.web", static_folder=None)
     app.extensions["tollkeeper"] = WebContext(
-        database=database or Database(open_engine(settings.database_url)), clock=clock or SystemClock()
+        database=database or Database(open_engine(settings.database_url)),
+        clock=clock or SystemClock(),
+        shown_settings=settings.describe(),
     )
     app.config["MAX_CONTENT_LENGTH"] = MOST_REQUEST_BYTES
     app.config["SECRET_KEY"] = (

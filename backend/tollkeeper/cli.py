@@ -12,6 +12,8 @@ from tollkeeper.errors import InvalidInput, TollkeeperError
 COMMANDS = {
     "admin": "admin",
     "keys": "keys",
+    "plan": "plan",
+    "price": "price",
 }
 
 

@@ -28,10 +28,11 @@ class FeatureDraft:
     filter: Mapping[str, Any] = field(default_factory=dict)
 
 
-def create_feature(session: Session, draft: FeatureDraft, *, now: datetime) -> Feature:
+def create_feature(session: Session, draft: FeatureDraft, *, now: datetime, at: str = "") -> Feature:
     """Create a feature; to create the same one again returns it.
 
-    Raises Conflict if the key names another feature, InvalidInput if there is no such meter.
+    Raises Conflict if the key names another feature, InvalidInput if there is no such meter; `at` is where
+    the feature stands in the caller's document.
     """
     row = {
         "id": new_id("feat"),
@@ -46,18 +47,21 @@ def create_feature(session: Session, draft: FeatureDraft, *, now: datetime) -> F
             session.execute(insert_into(session, Feature).values(row).on_conflict_do_nothing(index_elements=["key"]))
     except IntegrityError:
         # The unique key does nothing, so what is left is the foreign key.
-        raise InvalidInput.of(
-            "/meter", f"{draft.meter_key!r} is no meter; `tollkeeper` has `requests` and others"
-        ) from None
+        raise InvalidInput.of(f"{at}/meter", f"there is no meter {draft.meter_key!r}") from None
     feature = get_feature(session, draft.key)
     if (feature.meter_key, feature.filter) != (draft.meter_key, dict(draft.filter)):
         raise Conflict(f"a feature with the key {draft.key!r} is there already, with another meter or filter")
     return feature
 
 
+def find_feature(session: Session, key: str) -> Feature | None:
+    """Find a feature by its key, an archived one too."""
+    return session.scalar(select(Feature).where(Feature.key == key))
+
+
 def get_feature(session: Session, key: str) -> Feature:
     """Return a feature by its key, an archived one too; raises NotFound."""
-    feature = session.scalar(select(Feature).where(Feature.key == key))
+    feature = find_feature(session, key)
     if feature is None:
         raise NotFound(f"there is no feature {key!r}")
     return feature

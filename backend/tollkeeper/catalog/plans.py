@@ -10,13 +10,18 @@ from tollkeeper.catalog.tables import Plan, PlanVersion
 from tollkeeper.errors import Conflict, NotFound
 
 
-def get_plan(session: Session, key: str, *, is_locked: bool = False) -> Plan:
-    """Return a plan by its key, an archived one too; raises NotFound.
+def find_plan(session: Session, key: str, *, is_locked: bool = False) -> Plan | None:
+    """Find a plan by its key, an archived one too.
 
     `is_locked`: others who change its versions wait for the end of this transaction.
     """
     query = select(Plan).where(Plan.key == key)
-    plan = session.scalar(query.with_for_update() if is_locked else query)
+    return session.scalar(query.with_for_update() if is_locked else query)
+
+
+def get_plan(session: Session, key: str, *, is_locked: bool = False) -> Plan:
+    """Return a plan by its key as `find_plan` does; raises NotFound."""
+    plan = find_plan(session, key, is_locked=is_locked)
     if plan is None:
         raise NotFound(f"there is no plan {key!r}")
     return plan

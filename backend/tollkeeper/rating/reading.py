@@ -27,8 +27,14 @@ def read_document(model: type[Model], document: Any, *, what: str) -> Model:
             FieldError(_pointer(line["loc"], document, absent=line["type"] == "missing"), _message(line))
             for line in error.errors(include_url=False)
         )
+    raise InvalidInput(_summary(what, fields), fields)
+
+
+def _summary(what: str, fields: tuple[FieldError, ...]) -> str:
+    if len(fields) == 1:
+        return f"the {what} is wrong: {f'{fields[0].path}: ' if fields[0].path else ''}{fields[0].message}"
     names = ", ".join(dict.fromkeys(field.path or "the whole" for field in fields))
-    raise InvalidInput(f"the {what} has wrong fields: {names}", fields)
+    return f"the {what} has wrong fields: {names}"
 
 
 def _pointer(location: Sequence[str | int], document: Any, *, absent: bool) -> str:

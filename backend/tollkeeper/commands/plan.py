@@ -1,0 +1,202 @@
+"""`tollkeeper plan`: plans kept as files, and applied again and again."""
+
+import json
+from typing import Any
+
+import click
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
+
+from tollkeeper.catalog.apply import Applied, apply_plan
+from tollkeeper.catalog.diff import Change, diff_specs
+from tollkeeper.catalog.features import FeatureDraft, create_feature, find_feature
+from tollkeeper.catalog.plans import find_version_in, get_published_version, list_plans
+from tollkeeper.catalog.preview import preview_plan
+from tollkeeper.catalog.publish import check_publishable
+from tollkeeper.catalog.spec import PlanSpec
+from tollkeeper.catalog.tables import PlanVersion
+from tollkeeper.catalog.versions import get_version, list_versions, spec_of
+from tollkeeper.catalog.words import Key, Name
+from tollkeeper.clock import SystemClock
+from tollkeeper.commands.database import open_database
+from tollkeeper.commands.documents import read_file
+from tollkeeper.errors import InvalidInput
+from tollkeeper.metering.filters import check_filter
+from tollkeeper.money import format_minor
+from tollkeeper.rating.decimals import read_decimal
+from tollkeeper.rating.reading import read_document
+from tollkeeper.rating.statement import statement_of
+
+PAGE_SIZE = 1000
+
+
+class FeatureInFile(BaseModel):
+    """A feature that the plan needs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: Key
+    name: Name | None = None
+    meter: Key | None = None
+    filter: dict[str, Any] = Field(default_factory=dict)
+
+
+class PlanFile(PlanSpec):
+    """A plan as a file: its key, its content, and the features to create with it."""
+
+    key: Key
+    features: tuple[FeatureInFile, ...] = ()
+
+    def spec(self) -> PlanSpec:
+        """Return the content alone."""
+        return PlanSpec(name=self.name, currency=self.currency, phases=self.phases)
+
+
+@click.group()
+def plan() -> None:
+    """Plans: apply a file, list, show, compare, price."""
+
+
+@plan.command("apply")
+@click.argument("file")
+@click.option("--dry-run", is_flag=True, help="Say what would change and change nothing.")
+@click.option("--replace-draft", is_flag=True, help="Overwrite a draft with other content.")
+def apply_command(file: str, *, dry_run: bool, replace_draft: bool) -> None:
+    """Publish the plan in FILE (JSON or YAML, "-" for standard input) as its next version if it changed."""
+    document = _read_plan(file)
+    now = SystemClock().now()
+    with open_database() as database, database.transaction() as session:
+        notes = _create_features(session, document, now=now)
+        applied = apply_plan(session, document.key, document.spec(), now=now, replace_draft=replace_draft)
+        for line in [*notes, *_told(document.key, applied)]:
+            click.echo(line)
+        if dry_run:
+            session.rollback()
+            click.echo("Nothing was changed: this was a dry run.")
+
+
+@plan.command("validate")
+@click.argument("file")
+def validate_command(file: str) -> None:
+    """Check the plan in FILE, alone and against the catalog, and change nothing."""
+    document = _read_plan(file)
+    with open_database() as database, database.transaction() as session:
+        _create_features(session, document, now=SystemClock().now())
+        check_publishable(session, document.spec())
+        session.rollback()
+    click.echo(f"{document.key}: the plan can be published.")
+
+
+@plan.command("list")
+def list_command() -> None:
+    """List plans: key, currency, version on sale, name."""
+    with open_database() as database, database.snapshot() as session:
+        after: str | None = None
+        while page := list_plans(session, after=after, limit=PAGE_SIZE):
+            for row in page:
+                sold = find_version_in(session, row, "published")
+                state = "archived" if row.archived_at else f"version {sold.version}" if sold else "draft"
+                click.echo(f"{row.key:24}  {row.currency}  {state:12}  {row.name}")
+            after = page[-1].id
+
+
+@plan.command("show")
+@click.argument("key")
+@click.option("--version", "number", type=int, help="Its number; the version on sale by default.")
+def show_command(key: str, *, number: int | None) -> None:
+    """Print a plan's content as JSON, in the form that `apply` reads."""
+    with open_database() as database, database.snapshot() as session:
+        version = _version(session, key, number)
+        click.echo(json.dumps({"key": key, **version.spec}, indent=2))
+
+
+@plan.command("versions")
+@click.argument("key")
+def versions_command(key: str) -> None:
+    """List the versions of a plan, newest first."""
+    with open_database() as database, database.snapshot() as session:
+        before: int | None = None
+        while page := list_versions(session, key, before=before, limit=PAGE_SIZE):
+            for version in page:
+                since = version.published_at.isoformat() if version.published_at else "-"
+                click.echo(f"{version.version:4}  {version.status:10}  {since}")
+            before = page[-1].version
+
+
+@plan.command("diff")
+@click.argument("key")
+@click.argument("older", type=int)
+@click.argument("newer", type=int)
+def diff_command(key: str, older: int, newer: int) -> None:
+    """Say what differs between the versions OLDER and NEWER of a plan."""
+    with open_database() as database, database.snapshot() as session:
+        before, after = (spec_of(get_version(session, key, number)) for number in (older, newer))
+    for change in diff_specs(before, after):
+        click.echo(_line_of(change))
+
+
+@plan.command("preview")
+@click.argument("key")
+@click.option("--quantity", "quantities", multiple=True, metavar="FEATURE=QUANTITY", help="Usage; repeat it.")
+@click.option("--version", "number", type=int, help="Its number; the version on sale by default.")
+@click.option("--phase", help="Key of the phase; the last one by default.")
+def preview_command(key: str, quantities: tuple[str, ...], *, number: int | None, phase: str | None) -> None:
+    """Say what usage would cost on a plan: `plan preview pro --quantity requests=1500`."""
+    usage = dict(_usage(text) for text in quantities)
+    with open_database() as database, database.snapshot() as session:
+        spec = spec_of(_version(session, key, number))
+    cards = preview_plan(spec, usage, phase_key=phase)
+    total_minor = sum(card.rated.total_minor for card in cards)
+    answer = {
+        "currency": spec.currency,
+        "rate_cards": [
+            {"key": card.key, "billing_cadence": card.billing_cadence, **statement_of(card.rated, spec.currency)}
+            for card in cards
+        ],
+        "total": format_minor(total_minor, spec.currency),
+    }
+    click.echo(json.dumps(answer, indent=2))
+
+
+def _read_plan(file: str) -> PlanFile:
+    document = read_document(PlanFile, read_file(file), what="plan")
+    for place, feature in enumerate(document.features):
+        check_filter(feature.filter, f"/features/{place}/filter")
+    return document
+
+
+def _create_features(session: Session, document: PlanFile, *, now: Any) -> list[str]:
+    notes = []
+    for place, feature in enumerate(document.features):
+        draft = FeatureDraft(
+            key=feature.key, name=feature.name or feature.key, meter_key=feature.meter, filter=feature.filter
+        )
+        is_new = find_feature(session, feature.key) is None
+        create_feature(session, draft, now=now, at=f"/features/{place}")
+        notes += [f"feature {feature.key}: created"] if is_new else []
+    return notes
+
+
+def _version(session: Session, key: str, number: int | None) -> PlanVersion:
+    return get_published_version(session, key) if number is None else get_version(session, key, number)
+
+
+def _told(key: str, applied: Applied) -> list[str]:
+    if not applied.is_changed:
+        return [f"plan {key}: version {applied.version.version} is on sale already; nothing changed"]
+    return [f"plan {key}: published version {applied.version.version}", *map(_line_of, applied.changes)]
+
+
+def _line_of(change: Change) -> str:
+    before, after = (
+        "-" if value is None else json.dumps(value, ensure_ascii=False) for value in (change.before, change.after)
+    )
+    return f"  {change.path}: {before} -> {after}"
+
+
+def _usage(text: str) -> tuple[str, Any]:
+    feature, _, quantity = text.partition("=")
+    try:
+        return feature, read_decimal(quantity)
+    except ValueError as error:
+        raise InvalidInput(f"--quantity {text}: {error}; write it like requests=1500") from None
