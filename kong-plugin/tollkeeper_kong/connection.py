@@ -2,9 +2,10 @@
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgpack
+import msgspec
 from gevent import Greenlet, Timeout
 from gevent.hub import get_hub
 
@@ -13,6 +14,7 @@ from tollkeeper_kong.engine import Engine, Malformed
 READ_BYTES = 16_384
 MOST_MESSAGE_BYTES = 64 * 1024 * 1024  # a buffered answer may come back in one step
 MOST_ELEMENTS = 65_536  # msgpack makes room for as many as a header claims, before they have come
+_decode = msgspec.msgpack.Decoder().decode
 _GARBAGE = (Malformed, msgpack.UnpackException, ValueError, TypeError, RecursionError, MemoryError)
 
 
@@ -31,6 +33,7 @@ class Connection:
         self._watcher = self._hub.loop.io(sock.fileno(), 1)
         self._is_watched = False
         self._is_waiting = False
+        self._pieces: _Pieces | None = None
         self.half_since: float | None = None
         self._greenlet = Greenlet(self._run)
 
@@ -56,41 +59,45 @@ class Connection:
             self._socket.close()
 
     def _answer_all(self) -> None:
-        unpacker = msgpack.Unpacker(
-            unicode_errors="surrogateescape",  # a header may hold any bytes
-            strict_map_key=False,
-            read_size=READ_BYTES,
-            max_buffer_size=MOST_MESSAGE_BYTES,
-            max_array_len=MOST_ELEMENTS,
-            max_map_len=MOST_ELEMENTS,
-        )
-        feed, unpack, tell = unpacker.feed, unpacker.unpack, unpacker.tell
-        answer, send, receive = self._engine.answer, self._send, self._receive
-        fed = 0
-        while data := receive():
-            feed(data)
-            fed += len(data)
-            try:
-                while tell() < fed:
-                    send(answer(unpack()))
-                self.half_since = None
-            except msgpack.OutOfData:
-                self.half_since = self.half_since or time.monotonic()
+        """Read and answer until the other side hangs up.
 
-    def _receive(self) -> bytes:
+        Nearly always a read brings one whole message, which msgspec decodes in half the time. Anything else goes to
+        msgpack's unpacker, which keeps what is not whole yet and takes strings that are not UTF-8.
+        """
+        wait, receive, send, answer = self._hub.switch, self._socket.recv, self._send, self._engine.answer
         while True:
             if not self._is_watched:
                 self._is_watched = True
                 self._watcher.start(self._readable)
             self._is_waiting = True
+            wait()
+            self._is_waiting = False
             try:
-                self._hub.switch()
-            finally:
-                self._is_waiting = False
-            try:
-                return self._socket.recv(READ_BYTES)
+                received = receive(READ_BYTES)
             except BlockingIOError:
                 continue
+            if not received:
+                return
+            if self._pieces is None:
+                try:
+                    message = _decode(received)
+                except (msgspec.DecodeError, ValueError, TypeError, RecursionError):
+                    self._pieces = _Pieces()
+                else:
+                    send(answer(message))
+                    continue
+            self._answer_pieces(received)
+
+    def _answer_pieces(self, received: bytes) -> None:
+        """Answer what has become whole; be through with pieces when nothing is left over."""
+        pieces = self._pieces
+        assert pieces is not None
+        for message in pieces.feed(received):
+            self._send(self._engine.answer(message))
+        if pieces.is_empty:
+            self._pieces = self.half_since = None
+        else:
+            self.half_since = self.half_since or time.monotonic()
 
     def _readable(self) -> None:
         """Wake the greenlet; called by the event loop, again and again while there is something to read."""
@@ -119,3 +126,32 @@ class Connection:
         finally:
             writable.stop()
             writable.close()
+
+
+class _Pieces:
+    """Messages that come cut, several at once, or with strings that are not UTF-8: a header may hold any bytes."""
+
+    def __init__(self) -> None:
+        self._unpacker = msgpack.Unpacker(
+            unicode_errors="surrogateescape",
+            strict_map_key=False,
+            read_size=READ_BYTES,
+            max_buffer_size=MOST_MESSAGE_BYTES,
+            max_array_len=MOST_ELEMENTS,
+            max_map_len=MOST_ELEMENTS,
+        )
+        self._fed = 0
+        self.is_empty = True  # every byte belonged to a whole message
+
+    def feed(self, received: bytes) -> Iterator[object]:
+        """Add what was read and yield the messages that are whole now."""
+        self._unpacker.feed(received)
+        self._fed += len(received)
+        self.is_empty = False
+        while self._unpacker.tell() < self._fed:
+            try:
+                message = self._unpacker.unpack()
+            except msgpack.OutOfData:
+                return
+            yield message
+        self.is_empty = True

@@ -17,7 +17,7 @@ import msgspec
 from gevent import GreenletExit
 
 from tollkeeper_kong.events import Event, WaitingEvents
-from tollkeeper_kong.instances import Config, Instance, Instances, Plugin, UnknownInstance, first_id
+from tollkeeper_kong.instances import Config, Instances, Plugin, UnknownInstance, first_id
 from tollkeeper_kong.metrics import EngineCounters
 from tollkeeper_kong.pdk import Call, PdkError, Steps
 
@@ -66,6 +66,7 @@ class Engine:
         self._plugins = plugins
         self._on_failure = on_failure or _ignore
         self._next_event_id = first_id()
+        self.now = _clock()  # of the last sweep: near enough for time limits, and free
         self._methods: dict[str, Callable[[int, object], bytes]] = {
             "plugin.HandleEvent": self._handle_event,
             "plugin.StepError": self._step_error,
@@ -93,36 +94,41 @@ class Engine:
         except (RpcError, UnknownInstance) as error:
             return self._error(message_id, printable(error))
 
-    def expire(self) -> int:
-        """End the events that Kong has abandoned; return how many. Called about once a second."""
-        self.instances.tick += 1
-        late = self.waiting.expire(_clock())
-        self.counters.expired += len(late)
-        return len(late)
+    def sweep(self) -> None:
+        """Move the engine's own time on and end the events that Kong has abandoned. Called about once a second."""
+        self.now = now = _clock()
+        self.counters.expired += self.waiting.expire(now)
+
+    def abandon(self) -> None:
+        """End every event that waits: the server stops."""
+        self.counters.expired += self.waiting.expire(float("inf"))
 
     def _handle_event(self, message_id: int, argument: Any) -> bytes:
         try:
             instance_id, phase = argument["InstanceId"], argument["EventName"]
+            instance = self.instances.by_id.get(instance_id)
+            begin = None if instance is None else instance.phases.get(phase)
         except (TypeError, KeyError, IndexError):
             raise RpcError("HandleEvent needs InstanceId and EventName") from None
-        instance = self.instances.get(instance_id)
-        instance.last_used = self.instances.tick
+        if instance is None:
+            raise UnknownInstance(instance_id)
+        instance.last_used = now = self.now
         event_id = self._next_event_id
         self._next_event_id = event_id + 1
-        begin = instance.plugin.phases.get(phase) if type(phase) is str else None
         if begin is None:
-            return self._reply(message_id, event_id, _RETURN)
-        self.counters.begun[phase] += 1
+            return _encode((1, message_id, None, {"Data": _RETURN, "EventId": event_id}))
+        counters = self.counters.of_phase[phase]
+        counters.begun += 1
         try:
             steps = begin()
         except Exception as error:  # noqa: BLE001 - raised again in _advance, the edge of the plugin's phases
             steps = _raise(error)
-        event = Event(event_id, instance, phase, steps, _clock())
-        return self._advance(message_id, event, event.send, None)
+        event = Event(event_id, instance, phase, steps, counters, _clock(), now)
+        return self._advance(message_id, event, steps.send, None)
 
     def _step(self, message_id: int, argument: Any) -> bytes:
         event = self._take(argument)
-        return self._advance(message_id, event, event.send, argument.get("Data"))
+        return self._advance(message_id, event, event.steps.send, argument.get("Data"))
 
     def _step_error(self, message_id: int, argument: Any) -> bytes:
         event = self._take(argument)
@@ -130,45 +136,44 @@ class Engine:
         return self._advance(message_id, event, event.steps.throw, error)
 
     def _take(self, argument: Any) -> Event:
-        if type(argument) is not dict:
-            raise RpcError("a step needs EventId")
-        event_id = argument.get("EventId")
-        event = self.waiting.take(event_id)
+        """Return the event that a step is for. Until its next call it is in no table: a repeated step finds nothing."""
+        try:
+            event = self.waiting.by_id.pop(argument["EventId"], None)
+        except (TypeError, KeyError, IndexError):
+            raise RpcError("a step needs EventId") from None
         if event is None:
-            raise RpcError(f"event id {printable(event_id)} not found")
+            raise RpcError(f"event id {printable(argument['EventId'])} not found")
         return event
 
     def _advance(self, message_id: int, event: Event, move: Callable[..., Call], value: object) -> bytes:
-        """Run the handler up to its next PDK call, its end or its failure."""
+        """Run the handler up to its next PDK call, its end or its failure; return the reply."""
         try:
             call = move(value)
             packed, ends = call.packed, call.ends_event
         except StopIteration:
-            return self._end(message_id, event, _RETURN)
+            packed, ends = _RETURN, True
         except (GreenletExit, KeyboardInterrupt):
             raise
         except BaseException as error:  # noqa: BLE001 - the edge of the plugin's phases; counted and logged in _failed
-            event.close()
-            return self._end(message_id, event, self._failed(event.instance, event.phase, error))
-        raw = msgspec.Raw(packed)
+            packed, ends = self._failed(event, error), True
+        else:
+            if ends:
+                event.close()
+                self.counters.exits += 1
         if ends:
-            event.close()
-            self.counters.exits += 1
-            return self._end(message_id, event, raw)
-        if self.waiting.add(event, _clock()) is not None:
-            self.counters.crowded_out += 1
-        return self._reply(message_id, event.event_id, raw)
+            event.counters.observe(_clock() - event.started)
+        else:
+            event.waits_since = self.now
+            self.waiting.add(event)
+        return _encode((1, message_id, None, {"Data": packed, "EventId": event.event_id}))
 
-    def _end(self, message_id: int, event: Event, raw: msgspec.Raw) -> bytes:
-        self.counters.ended(event.phase, _clock() - event.started)
-        return self._reply(message_id, event.event_id, raw)
-
-    def _failed(self, instance: Instance, phase: str, error: BaseException) -> msgspec.Raw:
+    def _failed(self, event: Event, error: BaseException) -> msgspec.Raw:
         """Count and tell a handler's failure; return what ends the event."""
-        self.counters.failed[phase] += 1
-        self._on_failure(phase, error)
-        call = instance.plugin.failure_answer(phase)
-        return _RETURN if call is None else msgspec.Raw(call.packed)
+        event.close()
+        event.counters.failed += 1
+        self._on_failure(event.phase, error)
+        call = event.instance.plugin.failure_answer(event.phase)
+        return _RETURN if call is None else call.packed
 
     def _start_instance(self, message_id: int, argument: Any) -> bytes:
         try:
@@ -181,10 +186,10 @@ class Engine:
         try:
             plugin = build(config)
         except Exception as error:
-            self.counters.failed["start"] += 1
+            self.counters.failed_starts += 1
             self._on_failure("start", error)
             raise RpcError(f"cannot start an instance of {name}: {type(error).__name__}") from error
-        instance = self.instances.start(name, config, plugin)
+        instance = self.instances.start(name, config, plugin, self.now)
         try:
             return self._result(message_id, instance.status())
         except RpcError:
@@ -201,15 +206,11 @@ class Engine:
 
     def _get_status(self, message_id: int, _argument: Any) -> bytes:
         plugins = {
-            name: {"Name": name, "Instances": [i.status() for i in self.instances.all() if i.name == name]}
+            name: {"Name": name, "Instances": [i.status() for i in self.instances.by_id.values() if i.name == name]}
             for name in self._plugins
         }
         status = {"Pid": os.getpid(), "Plugins": plugins, "WaitingEvents": len(self.waiting)}  # the last is ours
         return self._result(message_id, status)
-
-    @staticmethod
-    def _reply(message_id: int, event_id: int, raw: msgspec.Raw) -> bytes:
-        return _encode((1, message_id, None, {"Data": raw, "EventId": event_id}))
 
     @staticmethod
     def _result(message_id: int, result: dict[str, object]) -> bytes:

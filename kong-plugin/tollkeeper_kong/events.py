@@ -1,25 +1,24 @@
 """Events that wait for Kong's next step: bounded in number and in time."""
 
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 
+import msgspec
+
 from tollkeeper_kong.instances import Instance
-from tollkeeper_kong.pdk import Call, Steps
+from tollkeeper_kong.metrics import PhaseCounters
+from tollkeeper_kong.pdk import Steps
 
 
-class Event:
+class Event(msgspec.Struct):
     """One phase of one request: the handler's generator and where it came from."""
 
-    __slots__ = ("event_id", "instance", "phase", "send", "started", "steps", "waits_since")
-
-    def __init__(self, event_id: int, instance: Instance, phase: str, steps: Steps, started: float) -> None:
-        self.event_id = event_id
-        self.instance = instance
-        self.phase = phase
-        self.steps = steps
-        self.send: Callable[[object], Call] = steps.send
-        self.started = started
-        self.waits_since = started
+    event_id: int
+    instance: Instance
+    phase: str
+    steps: Steps
+    counters: PhaseCounters
+    started: float
+    waits_since: float
 
     def close(self) -> None:
         """End the generator; its `finally` blocks run, what they raise is of no use to anybody."""
@@ -28,47 +27,36 @@ class Event:
 
 
 class WaitingEvents:
-    """Events between two calls, oldest first.
-
-    An event is out of the table while its handler runs, so that a repeated step cannot enter it twice.
-    """
+    """Events between two calls, oldest first; the engine takes them out of `by_id` itself."""
 
     def __init__(self, *, most: int, seconds: float) -> None:
         self._most = most
         self._seconds = seconds
-        self._events: dict[object, Event] = {}
+        self.by_id: dict[object, Event] = {}
+        self.crowded_out = 0
 
     def __len__(self) -> int:
-        return len(self._events)
+        return len(self.by_id)
 
-    def add(self, event: Event, now: float) -> Event | None:
-        """Let an event wait; return the oldest one when it had to make room, closed."""
-        event.waits_since = now
-        self._events[event.event_id] = event
-        if len(self._events) <= self._most:
-            return None
-        oldest = next(iter(self._events.values()))
-        del self._events[oldest.event_id]
-        oldest.close()
-        return oldest
+    def add(self, event: Event) -> None:
+        """Let an event wait; the oldest one makes room when there is none."""
+        by_id = self.by_id
+        by_id[event.event_id] = event
+        if len(by_id) > self._most:
+            self._remove(next(iter(by_id.values())))
+            self.crowded_out += 1
 
-    def take(self, event_id: object) -> Event | None:
-        """Return a waiting event and forget it; None when it is unknown, ended or timed out."""
-        try:
-            return self._events.pop(event_id, None)
-        except TypeError:  # an id that cannot be one: a list, a map
-            return None
-
-    def expire(self, now: float) -> list[Event]:
-        """Close the events that Kong has abandoned and return them."""
-        late = list(self._late(now - self._seconds))
+    def expire(self, now: float) -> int:
+        """End the events that have waited too long; return how many."""
+        late = []
+        for event in self.by_id.values():
+            if event.waits_since > now - self._seconds:
+                break
+            late.append(event)
         for event in late:
-            del self._events[event.event_id]
-            event.close()
-        return late
+            self._remove(event)
+        return len(late)
 
-    def _late(self, before: float) -> Iterator[Event]:
-        for event in self._events.values():
-            if event.waits_since > before:
-                return
-            yield event
+    def _remove(self, event: Event) -> None:
+        del self.by_id[event.event_id]
+        event.close()

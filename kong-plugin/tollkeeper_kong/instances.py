@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tollkeeper_kong.pdk import Call, Steps
@@ -34,16 +33,19 @@ class UnknownInstance(LookupError):
         super().__init__(f"no plugin instance #{instance_id}")
 
 
-@dataclass(slots=True)
 class Instance:
-    """A running configuration; `last_used` is a tick of the table, for eviction."""
+    """A running configuration; `last_used` is the engine's time, for eviction."""
 
-    instance_id: int
-    name: str
-    config: Config
-    plugin: Plugin
-    start_time: float = field(default_factory=time.time)
-    last_used: int = 0
+    __slots__ = ("config", "instance_id", "last_used", "name", "phases", "plugin", "start_time")
+
+    def __init__(self, instance_id: int, name: str, config: Config, plugin: Plugin, now: float) -> None:
+        self.instance_id = instance_id
+        self.name = name
+        self.config = config
+        self.plugin = plugin
+        self.phases = plugin.phases
+        self.start_time = time.time()
+        self.last_used = now
 
     def status(self) -> dict[str, object]:
         """Return what Kong is told of an instance, in kong-pdk's order of keys."""
@@ -69,40 +71,32 @@ class Instances:
     def __init__(self, most: int) -> None:
         self._most = most
         self._next_id = first_id()
-        self._instances: dict[object, Instance] = {}
-        self.tick = 0
+        self.by_id: dict[object, Instance] = {}
         self.evicted = 0
 
-    def __len__(self) -> int:
-        return len(self._instances)
-
-    def start(self, name: str, config: Config, plugin: Plugin) -> Instance:
+    def start(self, name: str, config: Config, plugin: Plugin, now: float) -> Instance:
         """Keep a new instance under a new id."""
-        if len(self._instances) >= self._most:
+        if len(self.by_id) >= self._most:
             self._evict()
-        instance = Instance(self._next_id, name, config, plugin, last_used=self.tick)
+        instance = Instance(self._next_id, name, config, plugin, now)
         self._next_id += 1
-        self._instances[instance.instance_id] = instance
+        self.by_id[instance.instance_id] = instance
         return instance
 
     def get(self, instance_id: object) -> Instance:
         """Return an instance; raises UnknownInstance."""
         try:
-            return self._instances[instance_id]
+            return self.by_id[instance_id]
         except (KeyError, TypeError):
             raise UnknownInstance(instance_id) from None
 
     def close(self, instance_id: object) -> Instance:
         """Forget an instance and return it; events that it has begun still end."""
         instance = self.get(instance_id)
-        del self._instances[instance_id]
+        del self.by_id[instance_id]
         return instance
 
-    def all(self) -> list[Instance]:
-        """Return every instance."""
-        return list(self._instances.values())
-
     def _evict(self) -> None:
-        oldest = min(self._instances.values(), key=lambda instance: instance.last_used)
-        del self._instances[oldest.instance_id]
+        oldest = min(self.by_id.values(), key=lambda instance: instance.last_used)
+        del self.by_id[oldest.instance_id]
         self.evicted += 1

@@ -3,6 +3,7 @@
 from collections.abc import Generator
 
 import msgpack
+import msgspec
 
 # kong-pdk's non_return_methods: Kong ends the request in them and never answers.
 _ENDING_METHODS = frozenset({"kong.response.exit", "kong.response.error"})
@@ -24,7 +25,7 @@ class Call:
     def __init__(self, method: str, *args: object) -> None:
         self.method = method
         self.ends_event = method in _ENDING_METHODS
-        self.packed: bytes = _packer.pack({"Method": method, "Args": args})
+        self.packed = msgspec.Raw(_packer.pack({"Method": method, "Args": args}))
 
     def __repr__(self) -> str:
         return f"Call({self.method})"

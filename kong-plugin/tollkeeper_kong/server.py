@@ -94,7 +94,7 @@ class Server:
         parent = os.getppid()
         while True:
             gevent.sleep(1.0)
-            self._engine.expire()
+            self._engine.sweep()
             before = time.monotonic() - self._options.half_message_seconds
             for connection in list(self._connections):
                 if connection.half_since is not None and connection.half_since < before:
@@ -108,6 +108,7 @@ class Server:
         deadline = time.monotonic() + self._options.drain_seconds
         while len(self._engine.waiting) and time.monotonic() < deadline:
             gevent.sleep(0.02)
+        self._engine.abandon()
         for connection in list(self._connections):
             connection.close()
         while self._connections and time.monotonic() < deadline + 1:
