@@ -10,6 +10,7 @@ import tollkeeper.customers.tables
 import tollkeeper.entitlements.tables
 import tollkeeper.invoices.immutable
 import tollkeeper.invoices.tables
+import tollkeeper.kong.tables
 import tollkeeper.metering.tables
 import tollkeeper.notifications.tables
 import tollkeeper.payments.tables
@@ -19,6 +20,7 @@ import tollkeeper.subscriptions.tables
 from tollkeeper.clock import Clock, SystemClock
 from tollkeeper.config import Settings
 from tollkeeper.metering.builtin import seed_builtin_meters
+from tollkeeper.payments.webhooks import WebhookSettings
 from tollkeeper.storage.base import Base
 from tollkeeper.storage.engine import open_engine
 from tollkeeper.storage.session import Database
@@ -27,7 +29,9 @@ from tollkeeper.web.admin.frame import install_admin, render_problem
 from tollkeeper.web.api import access as api_access
 from tollkeeper.web.api import catalog as api_catalog
 from tollkeeper.web.api import events as api_events
+from tollkeeper.web.api import invoices as api_invoices
 from tollkeeper.web.api import openapi
+from tollkeeper.web.api import payments as api_payments
 from tollkeeper.web.api import plans as api_plans
 from tollkeeper.web.api import rating as api_rating
 from tollkeeper.web.context import WebContext
@@ -43,6 +47,7 @@ TABLES: tuple[ModuleType, ...] = (
     tollkeeper.customers.tables,
     tollkeeper.invoices.tables,
     tollkeeper.entitlements.tables,
+    tollkeeper.kong.tables,
     tollkeeper.metering.tables,
     tollkeeper.notifications.tables,
     tollkeeper.payments.tables,
@@ -60,6 +65,8 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     api_plans.blueprint,
     api_rating.blueprint,
     api_events.blueprint,
+    api_invoices.blueprint,
+    api_payments.blueprint,
 )
 
 
@@ -71,6 +78,7 @@ def create_app(settings: Settings, *, database: Database | None = None, clock: C
         clock=clock or SystemClock(),
         shown_settings=settings.describe(),
     )
+    app.extensions["tollkeeper.stripe_webhooks"] = _webhook_settings(settings)
     app.config["MAX_CONTENT_LENGTH"] = MOST_REQUEST_BYTES
     app.config["SECRET_KEY"] = (
         settings.secret_key.get_secret_value() if settings.secret_key else load_or_make_secret_key(settings.data_dir)
@@ -81,6 +89,14 @@ def create_app(settings: Settings, *, database: Database | None = None, clock: C
     register_error_handlers(app, render_problem)
     register_security_headers(app)
     return app
+
+
+def _webhook_settings(settings: Settings) -> WebhookSettings:
+    api_key = settings.stripe_api_key.get_secret_value() if settings.stripe_api_key else ""
+    secrets = settings.stripe_webhook_secrets.get_secret_value() if settings.stripe_webhook_secrets else ""
+    return WebhookSettings(
+        tuple(secret.strip() for secret in secrets.split(",") if secret.strip()), is_live="_live_" in api_key
+    )
 
 
 def create_schema(database: Database) -> None:

@@ -10,8 +10,12 @@ from tollkeeper.errors import InvalidInput, TollkeeperError
 # Command -> the module under commands/ that holds it under this name; loaded when called, so that
 # `tollkeeper --help` does not wait for the web framework.
 COMMANDS = {
+    "bill": "bill",
+    "check-books": "check_books",
+    "invoice": "invoice",
     "admin": "admin",
     "keys": "keys",
+    "kong": "kong",
     "plan": "plan",
     "price": "price",
 }

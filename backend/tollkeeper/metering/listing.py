@@ -4,15 +4,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, or_, select
 from sqlalchemy.orm import Session
 
+from tollkeeper.customers.tables import Subject
 from tollkeeper.metering.dimensions import join_data
 from tollkeeper.metering.event import instant_of, microseconds_of
 from tollkeeper.metering.measure import Question, event_matches, event_value, matching_sets
-from tollkeeper.metering.read import ReadEvent, list_sets, read_events, sets_by_id, source_names
+from tollkeeper.metering.read import ReadEvent, read_events, sets_by_id, source_names
 from tollkeeper.metering.rows import id_of, key_of_id
-from tollkeeper.metering.tables import EventSource, Meter, StoredEvent
+from tollkeeper.metering.tables import DimensionSet, EventSource, Meter, StoredEvent
 from tollkeeper.metering.values import NoNumber
 
 # A page of invalid events looks at so many events at most; what it did not reach comes with the next page.
@@ -63,11 +64,6 @@ def list_events(
         .order_by(StoredEvent.time_us, StoredEvent.source_id, StoredEvent.id_key)
         .limit(limit)
     )
-    if wanted.subject is not None or wanted.event_type is not None:
-        subjects = None if wanted.subject is None else {wanted.subject}
-        query = query.where(
-            StoredEvent.set_id.in_([facts.id for facts in list_sets(session, wanted.event_type, subjects)])
-        )
     rows = session.scalars(query).all()
     sets = sets_by_id(session, {row.set_id for row in rows})
     sources = source_names(session)
@@ -137,7 +133,18 @@ def _conditions(wanted: EventFilter, after: EventPlace | None) -> list[ColumnEle
     if wanted.source is not None:
         number = select(EventSource.id).where(EventSource.source == wanted.source).scalar_subquery()
         conditions.append(StoredEvent.source_id == number)
+    if wanted.subject is not None or wanted.event_type is not None:
+        conditions.append(StoredEvent.set_id.in_(_set_ids(wanted)))
     return conditions if after is None else [*conditions, *_beyond(after)]
+
+
+def _set_ids(wanted: EventFilter) -> Select[int]:
+    query = select(DimensionSet.id)
+    if wanted.event_type is not None:
+        query = query.where(DimensionSet.event_type == wanted.event_type)
+    if wanted.subject is not None:
+        query = query.join(Subject, Subject.id == DimensionSet.subject_id).where(Subject.subject == wanted.subject)
+    return query
 
 
 def _beyond(after: EventPlace) -> list[ColumnElement[bool]]:

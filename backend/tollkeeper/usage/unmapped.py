@@ -77,14 +77,14 @@ def _gaps(session: Session, seen: Mapping[str, Stretch]) -> dict[str, list[Stret
     for one in session.scalars(select(Attribution).order_by(Attribution.subject, Attribution.valid_from)):
         attributed[one.subject].append(one)
     gaps: dict[str, list[Stretch]] = {}
-    for subject, (here, end_us) in seen.items():
-        found = []
+    for subject, (start_us, end_us) in seen.items():
+        found, here = [], start_us
         for one in attributed[subject]:
             found.append(Stretch(here, min(microseconds_of(one.valid_from), end_us)))
             here = max(here, end_us if one.valid_to is None else microseconds_of(one.valid_to))
-        found = [gap for gap in (*found, Stretch(here, end_us)) if gap.start_us < gap.end_us]
-        if found:
-            gaps[subject] = found
+        found.append(Stretch(here, end_us))
+        if real := [gap for gap in found if gap.start_us < gap.end_us]:
+            gaps[subject] = real
     return gaps
 
 
