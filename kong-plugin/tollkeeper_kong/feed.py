@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 REST_EVERY_SUBJECTS = 32
-REST_SECONDS = 0.000_5
+REST_SECONDS = 0.000_1
 MOST_SUBJECT_BYTES = 1024 * 1024
 
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'

@@ -1,10 +1,7 @@
 """What a refused client is told: status, headers, body, as in docs/wire-contract.md."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from math import ceil
-from types import MappingProxyType
 
 import msgspec
 
@@ -14,15 +11,14 @@ from tollkeeper_kong.snapshot import Amount, Limit, format_time
 REFUSED_HEADER = "X-Tollkeeper-Refused"
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """Whether a request may pass, and if not, the whole answer to it."""
 
     is_allowed: bool
     code: str | None = None
     limit_id: str | None = None
     status: int = 200
-    headers: Mapping[str, str] = MappingProxyType({})
+    headers: dict[str, str] = {}
     body: bytes = b""
 
 

@@ -60,6 +60,7 @@ class Terms(msgspec.Struct, frozen=True):
     code: str
     limit: Amount | None
     status: int
+    is_hard: bool
     counts_down: bool
     """Hard, in requests, with a number: the node counts its own passes between two snapshots."""
 
@@ -127,7 +128,7 @@ class SnapshotBuilder:
 
     def apply(self, answer: Iterable[FeedSubject | FeedFrame], *, received_at: float) -> Snapshot:
         """Return the snapshot after an answer, full or delta. Raises NotAFeed; then nothing has changed."""
-        seen: dict[str, _Held | None] = {}
+        seen: dict[str, _Held] = {}
         self._limits = {}
         frame: FeedFrame | None = None
         for part in answer:
@@ -147,10 +148,10 @@ class SnapshotBuilder:
         """Go on from a snapshot that was kept on disk."""
         self._last = snapshot
 
-    def _next(self, frame: FeedFrame, seen: dict[str, _Held | None], received_at: float) -> Snapshot:
+    def _next(self, frame: FeedFrame, seen: dict[str, _Held], received_at: float) -> Snapshot:
         generated_at = parse_time(frame.generated_at)
         if frame.full or self._last is None:
-            return Snapshot(frame.cursor, generated_at, received_at, _fold({}, seen), {})
+            return Snapshot(frame.cursor, generated_at, received_at, seen, {})
         last = self._last
         changes = last.changes
         if seen or frame.removed:
@@ -166,7 +167,11 @@ class SnapshotBuilder:
         if self._last is None:
             return held
         known = self._last.changes.get(subject.subject) or self._last.subjects.get(subject.subject)
-        return known if known is not None and known == held else held  # an unchanged subject stays one object
+        if known is None or known != held:
+            return held
+        for limit in (known,) if isinstance(known, Limit) else known:
+            self._limits[limit.id] = limit
+        return known  # what has not changed stays the object that it was
 
     def _limit(self, wire: FeedLimit) -> Limit:
         denies = wire.state == "deny"
@@ -188,7 +193,7 @@ class SnapshotBuilder:
             limit = _amount(wire.limit, "limit")
             counts_down = wire.hard and wire.kind == "requests" and limit is not None
             scope = _scope(wire.scope)
-            terms = Terms(wire.feature, scope, wire.kind, wire.code, limit, wire.status, counts_down)
+            terms = Terms(wire.feature, scope, wire.kind, wire.code, limit, wire.status, wire.hard, counts_down)
             self._terms[key] = terms
         return terms
 
