@@ -34,7 +34,7 @@ class Spool:
         when_full: WhenFull = "drop_oldest_counted",
         tuning: SpoolTuning | None = None,
     ) -> None:
-        self._directory = directory
+        self.directory = directory
         self._denies = when_full == "deny"
         self._tuning = tuning = _fit(tuning or SpoolTuning(), max_bytes)
         self._space = SpoolSpace(directory, max_bytes)
@@ -156,7 +156,7 @@ class Spool:
         while not self._try_write(group):
             if time.monotonic() >= self._give_up_at:
                 self.counters.dropped_close += len(group) + len(self._queue)
-                log.error("spool_gave_up", records=len(group) + len(self._queue), directory=str(self._directory))
+                log.error("spool_gave_up", records=len(group) + len(self._queue), directory=str(self.directory))
                 self._queue.clear()
                 return
             # once the spool closes, try again often: little time is left
@@ -176,7 +176,7 @@ class Spool:
             return False
         if self._retry_seconds:
             self._retry_seconds = 0.0
-            log.warning("spool_writes_again", directory=str(self._directory))
+            log.warning("spool_writes_again", directory=str(self.directory))
         return True
 
     def _note_failure(self, error: OSError, records: int) -> None:
@@ -184,7 +184,7 @@ class Spool:
         self._retry_seconds = min(max(first, self._retry_seconds * 2), first * RETRY_GROWS_TO)
         log.error(
             "spool_write_failed",
-            directory=str(self._directory),
+            directory=str(self.directory),
             error=str(error),
             held_records=records + len(self._queue),
             retry_seconds=self._retry_seconds,
