@@ -18,6 +18,7 @@ from tollkeeper_kong.followed_file import FollowedFile, Lines, Place, find_copy,
 from tollkeeper_kong.record import usage_record
 from tollkeeper_kong.segments import write_atomically
 from tollkeeper_kong.spool import Spool
+from tollkeeper_kong.spool_writer import Fsync
 
 MOST_OLD_FILES = 8
 FLUSH_SECONDS = 30.0
@@ -72,11 +73,11 @@ def run_follower(options: FollowOptions, spool: Spool) -> FollowCounters:
     return follower.counters
 
 
-def start_follower(options: FollowOptions) -> threading.Thread:
+def start_follower(options: FollowOptions, max_bytes: int, fsync: Fsync) -> threading.Thread:
     """Follow in a thread with a spool of its own; ends after `options.stop`."""
 
     def run() -> None:
-        spool = Spool(options.spool_dir)
+        spool = Spool(options.spool_dir, max_bytes=max_bytes, fsync=fsync, when_full="deny")
         try:
             run_follower(options, spool)
         finally:
@@ -129,8 +130,6 @@ class Follower:
 
     def _keep(self, found: Lines) -> bool:
         """Spool the records of some lines; False if the spool has not kept them all."""
-        self.counters.too_long += found.too_long
-        self.counters.lines += len(found.lines)
         spooled = unreadable = 0
         for line in found.lines:
             try:
@@ -138,15 +137,19 @@ class Follower:
             except NotAnExchange:
                 unreadable += 1
                 continue
-            while not self._spool.append(record):
+            while self._spool.is_full or not self._spool.append(record):  # the file itself holds what waits
                 if self._options.stop.wait(self._options.poll_seconds):
                     return False
             spooled += 1
-        self.counters.spooled += spooled
-        self.counters.unreadable += unreadable
         if unreadable or found.too_long:
             log.error("follow_unreadable_lines", path=str(self._options.path), lines=unreadable + found.too_long)
-        return self._spool.flush(FLUSH_SECONDS)
+        if not self._spool.flush(FLUSH_SECONDS):
+            return False
+        self.counters.lines += len(found.lines)
+        self.counters.too_long += found.too_long
+        self.counters.spooled += spooled
+        self.counters.unreadable += unreadable
+        return True
 
     def _look_at_path(self) -> None:
         """Open the path if it names a file that we do not read yet."""

@@ -24,6 +24,7 @@ from tollkeeper_kong.segment_reader import SegmentReader
 from tollkeeper_kong.segments import list_segments, sweep
 from tollkeeper_kong.set_aside import SetAside
 from tollkeeper_kong.shipper_state import ShipperCounters, save_counters
+from tollkeeper_kong.spool_writer import Fsync
 
 LOCK_NAME = "shipper.lock"
 SWEEP_SECONDS = 60.0
@@ -41,6 +42,9 @@ class ShipperOptions:
     api_key: ApiKey
     node: str
     follow: tuple[Path, ...] = ()
+    spool_max_bytes: int = 1024**3
+    fsync: Fsync = "group"
+    """These two are for what is followed: it goes through a spool of its own in the same directory."""
     batch_records: int = 1000
     batch_bytes: int = 1024 * 1024
     poll_seconds: float = 0.2
@@ -61,10 +65,7 @@ def run_shipper(options: ShipperOptions) -> ShipperCounters:
     with _only_one(options) as is_ours:
         if not is_ours:
             return ShipperCounters()
-        followers = [
-            start_follower(FollowOptions(path, options.spool_dir, options.node, stop=options.stop))
-            for path in options.follow
-        ]
+        followers = _start_followers(options)
         shipper = Shipper(options)
         try:
             shipper.run()
@@ -164,6 +165,17 @@ class Shipper:
         if time.monotonic() - self._swept_at >= SWEEP_SECONDS:
             self._swept_at = time.monotonic()
             sweep(self._options.spool_dir)
+
+
+def _start_followers(options: ShipperOptions) -> list[threading.Thread]:
+    return [
+        start_follower(
+            FollowOptions(path, options.spool_dir, options.node, stop=options.stop),
+            options.spool_max_bytes,
+            options.fsync,
+        )
+        for path in options.follow
+    ]
 
 
 def _stop_on_signals(stop: threading.Event) -> None:
