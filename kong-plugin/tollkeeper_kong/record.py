@@ -105,10 +105,11 @@ class UsageRecord(msgspec.Struct, frozen=True):
 _encoder = msgspec.json.Encoder()
 
 
-def usage_record(exchange: Exchange, *, node: str, llm: LlmUsage | None = None) -> bytes:
+def usage_record(exchange: Exchange, *, node: str, llm: LlmUsage | None = None, subject: str | None = None) -> bytes:
     """Write the usage record of a request as compact JSON.
 
-    `llm` is what the caller read of the answer's body; it goes before what the logs say.
+    `llm` is what the caller read of the answer's body; it goes before what the logs say. `subject` is whom the request
+    is attributed to, where that is not its consumer.
     """
     request, response = exchange.request, exchange.response
     assert request.id, "exchange_from_serialize refuses a request without an id"
@@ -118,7 +119,7 @@ def usage_record(exchange: Exchange, *, node: str, llm: LlmUsage | None = None) 
             id=request.id,
             source=f"kong/{node}",
             type="kong.request",
-            subject=subject_of(exchange.consumer),
+            subject=subject or subject_of(exchange.consumer),
             time=_time(exchange.started_at),
             data=RecordData(
                 route=_name(exchange.route),

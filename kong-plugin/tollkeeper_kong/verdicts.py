@@ -67,6 +67,10 @@ class Verdicts:
         """How many subjects belong to a customer."""
         return 0 if self._snapshot is None else len(self._snapshot)
 
+    def limits_of(self, subject: str) -> Limits:
+        """Return what binds a subject now; nothing if it belongs to no customer or nothing is known."""
+        return (self._snapshot.find(subject) if self._snapshot else None) or ()
+
     def decide(self, subject: str, request: RequestScope, policy: VerdictPolicy) -> Decision:
         """Return whether a request of a subject may pass now, and count it if so."""
         snapshot = self._snapshot
