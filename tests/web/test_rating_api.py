@@ -137,7 +137,7 @@ def test_a_quantity_that_is_no_decimal_is_refused(client: FlaskClient, key_for: 
     assert [error["path"] for error in answer.get_json()["errors"]] == ["/quantity"]
 
 
-@pytest.mark.parametrize("body", [[], "card", None, 7])
+@pytest.mark.parametrize("body", [[], "card", 7])
 def test_a_body_that_is_no_object_is_refused(client: FlaskClient, key_for: KeyFor, body: Any) -> None:
     assert client.post(URL, json=body, headers=key_for("read")).status_code == 422
 

@@ -88,5 +88,6 @@ def _is_there(value: Any, path: tuple[str | int, ...]) -> bool:
 def _again(kind: str, message: str, path: tuple[str | int, ...], given: Any) -> InitErrorDetails:
     # The class asks for literals so that nobody formats input into a template; ours has no context to format.
     template: Any = message.removeprefix("Value error, ")
-    reason: Any = kind
+    # An error of the kind "value_error" carries the exception; this one has only its words.
+    reason: Any = "rule" if kind == "value_error" else kind
     return {"type": PydanticCustomError(reason, template), "loc": path, "input": given}
