@@ -151,6 +151,8 @@ def _with_defaults(fields: Iterable[dict[str, Any]], given: dict[str, Any], plac
             found[name] = _with_defaults(options.get("fields", []), value or {}, f"{place}.{name}")
             continue
         value = options.get("default") if value is None else value
+        if value is not None and value not in options.get("one_of", [value]):
+            raise ConfigurationError(f"{place}.{name}: expected one of: {', '.join(options['one_of'])}")
         if value is not None:
             found[name] = value
         elif options.get("required"):
