@@ -1,6 +1,7 @@
 """Settings, read from the environment once (docs/configuration.md lists them all)."""
 
 import os
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -36,6 +37,17 @@ class Settings(BaseSettings):
     stripe_api_base: str | None = Field(
         default=None, description="Another address for Stripe's API: a proxy or a test double."
     )
+    stripe_webhook_secrets: SecretStr | None = Field(
+        default=None,
+        description="Signing secrets of the webhook endpoint, separated by commas: two while one is being replaced.",
+    )
+    stripe_stand_in: bool = Field(
+        default=False,
+        description="Without a Stripe key, bring invoices to a stand-in inside the process that says so on each.",
+    )
+    late_event_grace_seconds: int = Field(
+        default=3600, ge=0, description="How long after a period's end late events are waited for before it is billed."
+    )
     test_clock: bool = Field(
         default=False,
         description="Allow `tollkeeper clock advance`: time can be moved forward. Never in production.",
@@ -43,6 +55,32 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level that is logged."
     )
+
+    def describe(self) -> tuple[dict[str, str], ...]:
+        """Return name, value and description of each setting for people; of a secret only whether it is set."""
+        fields = type(self).model_fields
+        return tuple(
+            {
+                "name": name_of_setting(name),
+                "value": _shown(getattr(self, name)),
+                "description": fields[name].description or "",
+            }
+            for name in fields
+        )
+
+
+def name_of_setting(field_name: str) -> str:
+    """Return the environment variable that a setting is read from."""
+    alias = Settings.model_fields[field_name].validation_alias
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"TOLLKEEPER_{field_name.upper()}"
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "not set"
+    if isinstance(value, SecretStr):
+        return "set"
+    return re.sub(r"(?<=://)([^:/@]*):[^@]*@", r"\1:***@", str(value))
 
 
 def load_settings() -> Settings:

@@ -1,6 +1,6 @@
 """What a request needs of the application: the database, the clock, its transaction."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,10 +13,11 @@ from tollkeeper.storage.session import Database
 
 @dataclass(frozen=True, slots=True)
 class WebContext:
-    """Made once by app.py, kept in `app.extensions["tollkeeper"]`."""
+    """Made once by app.py, kept in `app.extensions["tollkeeper"]`; `shown_settings` hold no secret."""
 
     database: Database
     clock: Clock
+    shown_settings: tuple[Mapping[str, str], ...] = ()
 
 
 def web_context() -> WebContext:

@@ -7,15 +7,23 @@ from babel.dates import format_date
 from babel.numbers import format_currency, format_decimal
 from flask import Flask
 
-from tollkeeper.money import minor_to_decimal
+from tollkeeper.money import minor_to_decimal, round_to_minor
 
 LOCALE = "en"
+UNITS = {"D": "day", "W": "week", "M": "month", "Y": "year"}
 
 
 def register_formats(app: Flask) -> None:
     """Make the formats known to every template."""
     app.jinja_env.filters.update(
-        number=write_number, money=write_money, instant=write_instant, day=write_day, iso=write_iso, last_day=last_day
+        number=write_number,
+        money=write_money,
+        price=write_price,
+        instant=write_instant,
+        day=write_day,
+        last_day=last_day,
+        cadence=write_cadence,
+        iso=write_iso,
     )
 
 
@@ -35,6 +43,19 @@ def write_money(amount_minor: int, currency: str) -> str:
         currency_digits=False,
         decimal_quantization=False,
     )
+
+
+def write_price(amount: Decimal, currency: str) -> str:
+    """Write a price of major units with all its decimals, which may be finer than the currency's: €0.0025."""
+    in_minor = minor_to_decimal(round_to_minor(amount, currency), currency)
+    shown = in_minor if in_minor == amount else amount.normalize()
+    return format_currency(shown, currency, locale=LOCALE, currency_digits=False, decimal_quantization=False)
+
+
+def write_cadence(cadence: str) -> str:
+    """Write P1M as "month", P3M as "3 months"."""
+    count, unit = int(cadence[1:-1]), UNITS[cadence[-1]]
+    return unit if count == 1 else f"{count} {unit}s"
 
 
 def write_instant(instant: datetime | None) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from werkzeug.datastructures import MultiDict
 
@@ -38,3 +39,15 @@ class Form:
         fields = error.fields if isinstance(error, InvalidInput) else ()
         by_name = {wrong.path.lstrip("/"): wrong.message for wrong in fields}
         return replace(self, errors=by_name, message=None if by_name else error.message)
+
+
+def read_instant(form: Form, name: str) -> datetime | None:
+    """Read a `<input type="datetime-local">` as UTC; None if it is empty, InvalidInput if it is no instant."""
+    text = form.text(name)
+    if not text:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput.of(f"/{name}", "write it like 2026-03-01T00:00, in UTC") from None
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)

@@ -7,14 +7,47 @@ from flask.sessions import SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError, CSRFProtect
 
-from tollkeeper.web.admin import api_keys, formats, sign_in, today
+from tollkeeper.web.admin import (
+    api_keys,
+    customers,
+    formats,
+    health,
+    invoices,
+    nodes,
+    plans,
+    sign_in,
+    subscriptions,
+    today,
+    unmapped,
+    usage,
+)
 from tollkeeper.web.context import web_context
 from tollkeeper.web.errors import Problem
 
 # In the order of the navigation: endpoint, label.
 NAVIGATION = (
     ("admin.today.show", "Today"),
+    ("admin.customers.show_list", "Customers"),
+    ("admin.unmapped.show", "Unmapped traffic"),
+    ("admin.usage.show", "Usage"),
+    ("admin.plans.show_list", "Plans"),
+    ("admin.invoices.show_list", "Invoices"),
+    ("admin.nodes.show_list", "Gateway nodes"),
     ("admin.api_keys.show_list", "API keys"),
+    ("admin.health.show", "Settings and health"),
+)
+PAGES = (
+    sign_in,
+    today,
+    customers,
+    subscriptions,
+    unmapped,
+    usage,
+    plans,
+    invoices,
+    nodes,
+    api_keys,
+    health,
 )
 
 blueprint = Blueprint(
@@ -25,7 +58,7 @@ blueprint = Blueprint(
     static_folder="static",
     static_url_path="/static",
 )
-for page in (sign_in, today, api_keys):
+for page in PAGES:
     blueprint.register_blueprint(page.blueprint)
 
 csrf = CSRFProtect()

@@ -1,0 +1,53 @@
+"""Invoices: list, one with its lines and where it stands at Stripe."""
+
+from flask import Blueprint, render_template, request
+from flask.typing import ResponseReturnValue
+
+from tollkeeper.customers.customers import get_customer
+from tollkeeper.errors import InvalidInput
+from tollkeeper.invoices.reading import get_invoice, list_invoices, list_lines, subtotals_of
+from tollkeeper.invoices.tables import InvoiceStatus
+from tollkeeper.web.admin.stripe_links import dashboard_link
+from tollkeeper.web.context import snapshot
+
+blueprint = Blueprint("invoices", __name__, url_prefix="/invoices")
+
+PAGE_SIZE = 50
+
+
+@blueprint.get("")
+def show_list() -> ResponseReturnValue:
+    """List invoices, newest first, all or of one status."""
+    status = request.args.get("status") or None
+    if status is not None and status not in set(InvoiceStatus):
+        raise InvalidInput.of("/status", f"choose from {', '.join(InvoiceStatus)}")
+    with snapshot() as session:
+        rows = list_invoices(session, status=status, before=request.args.get("after"), limit=PAGE_SIZE + 1)
+        shown = rows[:PAGE_SIZE]
+        customers = {row.customer_id: get_customer(session, row.customer_id) for row in shown}
+    return render_template(
+        "admin/invoices.html",
+        invoices=shown,
+        customers=customers,
+        status=status,
+        statuses=list(InvoiceStatus),
+        next_after=shown[-1].id if len(rows) > PAGE_SIZE else None,
+    )
+
+
+@blueprint.get("/<id_or_number>")
+def show(id_or_number: str) -> ResponseReturnValue:
+    """Show one invoice: lines by who used it, sub-totals, the total, Stripe."""
+    with snapshot() as session:
+        invoice = get_invoice(session, id_or_number)
+        lines = list_lines(session, invoice.id)
+        subtotals = subtotals_of(session, lines)
+        customer = get_customer(session, invoice.customer_id)
+    lines_of = {one.customer_id: [line for line in lines if line.customer_id == one.customer_id] for one in subtotals}
+    return render_template(
+        "admin/invoice.html",
+        invoice=invoice,
+        customer=customer,
+        groups=[(subtotal, lines_of[subtotal.customer_id]) for subtotal in subtotals],
+        stripe_link=dashboard_link(invoice),
+    )

@@ -1,0 +1,93 @@
+"""Take the pictures in docs/images/: every page, light and dark, wide and at 375 px (`make screenshots`).
+
+They show a seeded database at a fixed instant, so that a picture changes only when its page does.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from playwright.sync_api import Browser, Page  # noqa: E402  # the path above comes first
+
+from tests.web import seeded  # noqa: E402
+from tests.web.browser import run_browser, run_server, sign_in  # noqa: E402
+from tollkeeper.app import create_app, create_schema  # noqa: E402
+from tollkeeper.clock import FixedClock  # noqa: E402
+from tollkeeper.config import Settings  # noqa: E402
+from tollkeeper.storage.engine import open_engine  # noqa: E402
+from tollkeeper.storage.session import Database  # noqa: E402
+
+PAGES = {
+    "sign-in": "/admin/sign-in",
+    "today": "/admin/",
+    "customers": "/admin/customers",
+    "customer": "/admin/customers/kong-air-group",
+    "customer-limit": "/admin/customers/tess",
+    "customer-form": "/admin/customers/new",
+    "unmapped": "/admin/unmapped",
+    "usage": "/admin/usage?what=meter:requests&by=customer",
+    "plans": "/admin/plans",
+    "plan": "/admin/plans/pro",
+    "invoices": "/admin/invoices",
+    "invoice": "/admin/invoices/{invoice}",
+    "nodes": "/admin/nodes",
+    "api-keys": "/admin/api-keys",
+    "health": "/admin/health",
+    "not-found": "/admin/customers/nobody",
+}
+LOOKS = {
+    "light": {"viewport": {"width": 1280, "height": 800}, "color_scheme": "light"},
+    "dark": {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark"},
+    "phone": {"viewport": {"width": 375, "height": 720}, "color_scheme": "light"},
+    "phone-dark": {"viewport": {"width": 375, "height": 720}, "color_scheme": "dark"},
+}
+
+
+def main(target: Path, names: list[str]) -> None:
+    """Write PNG files `<page>-<look>.png`."""
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        database = Database(open_engine(f"sqlite:///{folder}/books.db"))
+        create_schema(database)
+        seeded.fill(database)
+        app = create_app(Settings(data_dir=Path(folder)), database=database, clock=FixedClock(seeded.NOW))
+        with run_server(app) as address, run_browser() as browser:
+            for look in LOOKS:
+                take(browser, address, look, target, names or list(PAGES))
+        database.dispose()
+
+
+def take(browser: Browser, address: str, look: str, target: Path, names: list[str]) -> None:
+    """Take the pages in one look."""
+    context = browser.new_context(**LOOKS[look])  # type: ignore[arg-type]  # playwright's own TypedDicts are finer
+    page = context.new_page()
+    for name in names:
+        if (name != "sign-in" and "/admin/sign-in" in page.url) or page.url == "about:blank":
+            page.goto(f"{address}/admin/sign-in")
+            if name == "sign-in":
+                _shoot(page, target / f"{name}-{look}.png")
+            sign_in(page, address)
+            if name == "sign-in":
+                continue
+        page.goto(address + PAGES[name].format(invoice=_first_invoice(page, address) if "{" in PAGES[name] else ""))
+        _shoot(page, target / f"{name}-{look}.png")
+    context.close()
+
+
+def _first_invoice(page: Page, address: str) -> str:
+    page.goto(f"{address}/admin/invoices?status=issued")
+    links = page.locator("tbody th a")
+    totals = [links.nth(index).inner_text() for index in range(links.count())]
+    return sorted(totals)[0]
+
+
+def _shoot(page: Page, path: Path) -> None:
+    page.wait_for_load_state("networkidle")
+    page.screenshot(path=path, full_page=True, animations="disabled")
+
+
+if __name__ == "__main__":
+    main(ROOT / "docs/images", sys.argv[1:])
