@@ -1,46 +1,37 @@
 """The two phases of the plugin: the only file that talks to `kong`.
 
 `access` decides from memory whether a request may pass; `log` turns what Kong knows of it into a usage record. Neither
-ever waits for a file, the network or a lock.
+waits for a file, the network or a lock. What each asks of Kong is a round trip, counted in docs/plugin.md.
 """
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
-from tollkeeper_kong.exchange import Exchange, NotAnExchange, exchange_from_serialize
+from tollkeeper_kong.exchange import Exchange, NotAnExchange, exchange_from_serialize, header_text
 from tollkeeper_kong.instances import Config
-from tollkeeper_kong.llm import LlmUsage
+from tollkeeper_kong.llm import LlmUsage, is_stream, usage_of_answer
+from tollkeeper_kong.node import Node
 from tollkeeper_kong.pdk import Call, Steps, response_exit
-from tollkeeper_kong.record import usage_record
+from tollkeeper_kong.record import ANONYMOUS, usage_record
+from tollkeeper_kong.refusal import Decision, refuse_by_policy
 from tollkeeper_kong.schema import read_policy, read_scope
-from tollkeeper_kong.spool import Spool
+from tollkeeper_kong.snapshot import Amount, Limit, Limits, RequestScope
+from tollkeeper_kong.subject import subject_source
 
 SERIALIZE = Call("kong.log.serialize")
-GET_CONSUMER = Call("kong.client.get_consumer")
-INTERNAL_ERROR = response_exit(500, '{"message":"An unexpected error occurred","code":"plugin_failed"}', {})
+GET_ROUTE = Call("kong.router.get_route")
+GET_METHOD = Call("kong.request.get_method")
+ENABLE_BUFFERING = Call("kong.service.request.enable_buffering")
+GET_RAW_BODY = Call("kong.service.response.get_raw_body")
+RETRY_SECONDS = 5
+PLUGIN_FAILED = refuse_by_policy("plugin_failed", 500, "An unexpected error occurred.", docs_url=None)
 
 log = structlog.get_logger()
 
-
-@dataclass(slots=True)
-class HandlerCounters:
-    """What the two phases have done, all instances together."""
-
-    recorded: int = 0
-    unreadable: int = 0
-    config_problems: int = 0
-
-
-@dataclass(slots=True)
-class Node:
-    """What all instances of this process share."""
-
-    name: str
-    spool: Spool
-    counters: HandlerCounters = field(default_factory=HandlerCounters)
+PdkSteps = Generator[Call, Any, None]
+"""What Kong answers is of many types; each is looked at where it is used."""
 
 
 class Tollkeeper:
@@ -48,33 +39,154 @@ class Tollkeeper:
 
     def __init__(self, config: Config, node: Node) -> None:
         self._node = node
+        self._counters = node.counters
         self._policy, wrong = read_policy(config)
-        self._scope = read_scope(config)
+        scope = read_scope(config)
+        self._known = RequestScope(route_id=scope.route_id, service_id=scope.service_id)
+        self._source = subject_source(self._policy.subject_from)
+        by_consumer = self._policy.subject_from == "consumer" and scope.consumer_id
+        self._fixed_subject = f"consumer:{scope.consumer_id}" if by_consumer else None
+        self._spool_full = refuse_by_policy(
+            "metering_unavailable",
+            503,
+            "Usage cannot be recorded at the moment; try again.",
+            docs_url=self._policy.docs_url,
+            retry_seconds=RETRY_SECONDS,
+        )
         if wrong:
             node.counters.config_problems += 1
             log.error("config_not_usable", fields=wrong, plugin_id=str(config.get("__plugin_id"))[:64])
         self.phases: dict[str, Callable[[], Steps]] = {"access": self.access, "log": self.log}
 
+    @property
+    def enforce(self) -> str:
+        """Whether this configuration refuses: off, shadow or on."""
+        return self._policy.enforce
+
     def failure_answer(self, phase: str) -> Call | None:
         """Let the request pass, or answer 500 where the configuration says so."""
-        return None if self._policy.fault_tolerant or phase != "access" else INTERNAL_ERROR
+        return None if self._policy.fault_tolerant or phase != "access" else _exit(PLUGIN_FAILED)
 
-    def access(self) -> Generator[Call, Any, None]:
+    def access(self) -> PdkSteps:
         """Decide whether the request may pass."""
-        if self._policy.enforce == "off":
-            return
-        yield GET_CONSUMER
+        policy = self._policy
+        if policy.enforce != "off":
+            subject, known = self._fixed_subject, self._known
+            if subject is None:
+                subject = self._source.read((yield self._source.ask))
+            limits = self._node.verdicts.limits_of(subject)
+            if limits:
+                known = yield from self._learn(limits)
+            decision = self._decide(subject, known)
+            if not decision.is_allowed:
+                yield self._refusal(decision)
+            elif policy.quota_headers:
+                yield from self._tell_quota(subject, known)
+        if policy.buffer_response:
+            yield ENABLE_BUFFERING
 
-    def log(self) -> Generator[Call, Any, None]:
+    def log(self) -> PdkSteps:
         """Record the request."""
         text = yield SERIALIZE
         try:
             exchange = exchange_from_serialize(text)
         except NotAnExchange:
-            self._node.counters.unreadable += 1
+            self._counters.unreadable += 1
             raise
-        self._keep(exchange, None)
+        subject, llm = None, None
+        try:
+            if self._source.read_log is None:
+                subject = ANONYMOUS
+                subject = self._source.read((yield self._source.ask))
+            else:
+                subject = self._source.read_log(exchange)
+            if self._policy.buffer_response and _has_json(exchange):
+                body = yield GET_RAW_BODY
+                llm = self._usage_of(body, exchange)
+        finally:  # also when Kong does not answer: it ends its timer where a body was not buffered
+            self._keep(exchange, llm, subject)
 
-    def _keep(self, exchange: Exchange, llm: LlmUsage | None) -> None:
-        self._node.counters.recorded += 1
-        self._node.spool.append(usage_record(exchange, node=self._node.name, llm=llm))
+    def _decide(self, subject: str, known: RequestScope) -> Decision:
+        if self._policy.on_spool_full == "deny" and self._node.spool.is_full:
+            return self._spool_full
+        return self._node.verdicts.decide(subject, known, self._policy)
+
+    def _refusal(self, decision: Decision) -> Call:
+        """Return the call that ends the request or, in shadow mode, notes that it would have been ended."""
+        if self._policy.enforce == "on":
+            self._counters.count_refusal(decision)
+            return _exit(decision)
+        self._counters.count_shadow(decision)
+        return _would_refuse(decision)
+
+    def _tell_quota(self, subject: str, known: RequestScope) -> PdkSteps:
+        remaining = self._node.verdicts.remaining(subject, known)
+        if remaining:
+            yield _quota_headers(*remaining)
+
+    def _learn(self, limits: Limits) -> Generator[Call, Any, RequestScope]:
+        """Ask Kong for what the limits of a subject turn on and the configuration does not say."""
+        known = self._known
+        route_id, service_id, method = known.route_id, known.service_id, None
+        scopes = [limit.terms.scope for limit in limits if not limit.terms.scope.is_any]
+        if not scopes:
+            return known
+        by_route = route_id is None and any(scope.routes or scope.has_by_id[0] for scope in scopes)
+        by_service = service_id is None and any(scope.services or scope.has_by_id[1] for scope in scopes)
+        route_name = None
+        if by_route or by_service:
+            route = yield GET_ROUTE
+            if isinstance(route, dict):
+                route_id, route_name = route.get("id"), route.get("name")
+                service = route.get("service")
+                service_id = service.get("id") if isinstance(service, dict) else service_id
+        if any(scope.methods for scope in scopes):
+            method = yield GET_METHOD
+        return RequestScope(route_id=route_id, route_name=route_name, service_id=service_id, method=method)
+
+    def _usage_of(self, body: Any, exchange: Exchange) -> LlmUsage | None:
+        if isinstance(body, str):
+            body = body.encode("utf-8", "surrogateescape")
+        if not isinstance(body, bytes) or not body:
+            return None
+        self._counters.bodies += 1
+        return usage_of_answer(body, _content_type(exchange))
+
+    def _keep(self, exchange: Exchange, llm: LlmUsage | None, subject: str | None) -> None:
+        counters = self._counters
+        counters.recorded += 1
+        if exchange.source == "upstream" or _is_ours(exchange):
+            counters.recorded_after_access += 1
+        self._node.spool.append(usage_record(exchange, node=self._node.name, llm=llm, subject=subject))
+
+
+def _exit(decision: Decision) -> Call:
+    return response_exit(decision.status, decision.body.decode(), decision.headers)
+
+
+def _would_refuse(decision: Decision) -> Call:
+    told = {"code": decision.code} | ({"limit_id": decision.limit_id} if decision.limit_id else {})
+    return Call("kong.log.set_serialize_value", "tollkeeper.would_refuse", told)
+
+
+def _quota_headers(limit: Limit, left: Amount) -> Call:
+    headers = {"X-Quota-Limit": str(limit.terms.limit), "X-Quota-Remaining": str(left)}
+    if limit.resets_at is not None:
+        headers["X-Quota-Reset"] = str(int(limit.resets_at))
+    return Call("kong.response.set_headers", headers)
+
+
+def _is_ours(exchange: Exchange) -> bool:
+    headers = exchange.response.headers if exchange.response else None
+    return headers is not None and headers.refused is not None
+
+
+def _content_type(exchange: Exchange) -> str:
+    headers = exchange.response.headers if exchange.response else None
+    return header_text(headers.content_type) if headers else ""
+
+
+def _has_json(exchange: Exchange) -> bool:
+    """Say whether there is a buffered answer that may report usage."""
+    kind = _content_type(exchange)
+    return exchange.source == "upstream" and not is_stream(kind) and "json" in kind

@@ -38,10 +38,13 @@ class ServerOptions:
 class Server:
     """Serves one engine on one unix socket until it is stopped."""
 
-    def __init__(self, engine: Engine, options: ServerOptions) -> None:
+    def __init__(
+        self, engine: Engine, options: ServerOptions, *, every_second: Callable[[float], None] | None = None
+    ) -> None:
         self._engine = engine
         self._options = options
         self._connections: set[Connection] = set()
+        self._every_second = every_second or (lambda _now: None)
         self._stopping = gevent.event.Event()
         self.stop_reason = ""
 
@@ -56,7 +59,10 @@ class Server:
         self._stopping.set()
 
     def serve(self, *, started: Callable[[], None] | None = None) -> None:
-        """Answer Kong until SIGTERM, SIGINT, `stop` or, where that is asked for, the end of the parent process."""
+        """Answer Kong until SIGTERM, SIGINT, `stop` or, where that is asked for, the end of the parent process.
+
+        `started` is called when Kong can connect. When this returns, no event is under way any more.
+        """
         _raise_open_files_limit()
         published = PublishedSocket(
             self._options.socket_path, mode=self._options.socket_mode, backlog=self._options.backlog
@@ -95,7 +101,9 @@ class Server:
         while True:
             gevent.sleep(1.0)
             self._engine.sweep()
-            before = time.monotonic() - self._options.half_message_seconds
+            now = time.monotonic()
+            self._every_second(now)
+            before = now - self._options.half_message_seconds
             for connection in list(self._connections):
                 if connection.half_since is not None and connection.half_since < before:
                     self._engine.counters.half_messages += 1
