@@ -12,6 +12,7 @@ from tollkeeper.errors import InvalidInput, TollkeeperError
 COMMANDS = {
     "bill": "bill",
     "check-books": "check_books",
+    "demo": "demo",
     "invoice": "invoice",
     "admin": "admin",
     "keys": "keys",
