@@ -13,6 +13,7 @@ from tollkeeper.catalog.spec import PlanSpec
 from tollkeeper.catalog.tables import PlanVersion
 from tollkeeper.customers.customers import CustomerDraft, create_customer
 from tollkeeper.customers.map_consumer import map_consumer
+from tollkeeper.customers.subjects import SeenSubject, register_subjects
 from tollkeeper.customers.tables import Customer
 from tollkeeper.metering.accept import accept_events
 from tollkeeper.metering.event import Event
@@ -66,6 +67,7 @@ def add_phased_plan(session: Session, key: str, *phases: dict[str, Any], currenc
 def add_customer(session: Session, key: str, *consumers: str, **more: Any) -> Customer:
     """Create a customer whose consumers are mapped by subject since ever."""
     customer = create_customer(session, CustomerDraft(key=key, name=key, **more), now=T0)
+    register_subjects(session, [SeenSubject(f"consumer:{consumer}") for consumer in consumers], now=T0)
     for consumer in consumers:
         map_consumer(session, key, "subject", f"consumer:{consumer}", since=at("2020-01-01"), now=T0)
     return customer

@@ -58,9 +58,7 @@ def move_test_clock(session: Session, to: datetime) -> None:
     Raises NotAllowed if no server with the test clock has run on this database, InvalidInput for a time that
     is not ahead of the tenant's.
     """
-    row = session.scalar(
-        select(TestClock).with_for_update().execution_options(populate_existing=True)
-    )
+    row = session.scalar(select(TestClock).with_for_update().execution_options(populate_existing=True))
     if row is None:
         raise NotAllowed("the test clock is closed: start the server with TOLLKEEPER_TEST_CLOCK=1 first")
     offset = (to - SystemClock().now()) // MICROSECOND

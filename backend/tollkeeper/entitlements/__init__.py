@@ -1,0 +1,1 @@
+"""What a customer may use: balances, verdicts for the gateway and their feed, nodes that report."""

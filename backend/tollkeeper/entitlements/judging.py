@@ -1,0 +1,40 @@
+"""Set a limit's count and verdict, and mark what the feed has said of it."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy.orm import Session
+
+from tollkeeper.entitlements.notify import notify_progress, quota_of
+from tollkeeper.entitlements.tables import EntitlementLimit
+from tollkeeper.entitlements.verdict import judge, not_entitled
+
+
+def apply_count(session: Session, limit: EntitlementLimit, used: Decimal, *, now: datetime) -> None:
+    """Set what is used, judge it, and tell of thresholds that this reaches."""
+    earlier = limit.used
+    limit.used = used
+    limit.counted_at = now
+    limit.is_stale = False
+    rejudge(limit)
+    if used != earlier:
+        notify_progress(session, limit, earlier, now=now)
+
+
+def rejudge(limit: EntitlementLimit) -> None:
+    """Set the verdict that the limit's numbers give; a limit without a subscription refuses whatever is used."""
+    is_gate = limit.subscription_id is None
+    verdict = not_entitled(limit.feature_key) if is_gate else judge(limit.used, quota_of(limit))
+    limit.state = verdict.state
+    limit.code = verdict.code
+    limit.reason = verdict.reason
+    limit.is_unpublished = limit.used != limit.published_used or limit.state != limit.published_state
+
+
+def publish_limit(limit: EntitlementLimit, version: int, *, now: datetime) -> None:
+    """Put the limit into the feed's next version."""
+    limit.published_used = limit.used
+    limit.published_state = limit.state
+    limit.published_at = now
+    limit.is_unpublished = False
+    limit.version = version

@@ -1,0 +1,112 @@
+"""Bring limits, verdicts and the feed up to date: the job that runs twice a second.
+
+It does work for what changed only: events since the last read, and, when a plan, a mapping, a customer or the
+calendar changed something, the difference between what is derived now and what was. It may be killed anywhere:
+everything it read up to is stored with what it made of it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tollkeeper.entitlements.apply_desired import apply_desired
+from tollkeeper.entitlements.desired import derive
+from tollkeeper.entitlements.feed_state import find_feed, lock_feed
+from tollkeeper.entitlements.judging import apply_count, publish_limit
+from tollkeeper.entitlements.publish import is_due
+from tollkeeper.entitlements.survey import Survey, survey_usage, used_of
+from tollkeeper.entitlements.tables import EntitlementLimit, VerdictFeed
+from tollkeeper.storage.changes import count_changes
+
+# A change that nobody noted (storage/changes.py) is found after so long.
+DERIVE_AT_LEAST_EVERY = timedelta(seconds=15)
+# Counting under the feed's lock holds up SQLite's other writers; the rest waits for the next survey.
+MOST_COUNTED_LOCKED = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """How many limits and subjects the feed tells anew; `is_complete` is False while limits are still to count."""
+
+    published: int
+    is_complete: bool
+
+
+NOTHING = Refreshed(0, is_complete=True)
+
+
+def has_work(session: Session, survey: Survey, *, now: datetime) -> bool:
+    """Tell, reading only, whether a refresh would change anything: most of the time it would not."""
+    feed = find_feed(session)
+    if feed is None or survey.counts or survey.left or must_derive(session, feed, now=now):
+        return True
+    waiting = session.scalars(select(EntitlementLimit).where(EntitlementLimit.is_unpublished))
+    return any(is_due(limit, now=now) for limit in waiting)
+
+
+def refresh_verdicts(session: Session, *, now: datetime, survey: Survey | None = None) -> Refreshed:
+    """Apply counts, derive anew if something changed, and publish what the nodes must know.
+
+    `survey` was counted in an earlier, reading transaction; one that another refresh has overtaken is counted
+    again. Many limits are counted in several calls: call again while the answer is not complete.
+    """
+    feed = lock_feed(session)
+    if survey is None or survey.from_sequence != feed.read_sequence:
+        survey = survey_usage(session)
+    version = feed.version + 1
+    published = 0
+    if must_derive(session, feed, now=now):
+        published += _derive(session, feed, version, now=now)
+    published += _apply(session, survey, version, now=now)
+    feed.read_sequence = survey.read_sequence
+    if published:
+        feed.version = version
+    session.flush()
+    is_incomplete = session.scalar(select(EntitlementLimit.id).where(EntitlementLimit.is_stale).limit(1))
+    return Refreshed(published, is_complete=is_incomplete is None)
+
+
+def must_derive(session: Session, feed: VerdictFeed, *, now: datetime) -> bool:
+    """Tell whether plans, mappings, customers or the calendar may have changed the limits themselves."""
+    if feed.derived_at is None or not feed.derived_at <= now < feed.derived_at + DERIVE_AT_LEAST_EVERY:
+        return True
+    if feed.derive_again_at is not None and feed.derive_again_at <= now:
+        return True
+    return feed.change_count != count_changes(session)
+
+
+def _derive(session: Session, feed: VerdictFeed, version: int, *, now: datetime) -> int:
+    # The count is read first: a change that is noted while we derive is derived again next time.
+    feed.change_count = count_changes(session)
+    desired = derive(session, now=now)
+    published = apply_desired(session, desired, version, now=now)
+    feed.derived_at = now
+    feed.derive_again_at = desired.next_change_at
+    return published
+
+
+def _apply(session: Session, survey: Survey, version: int, *, now: datetime) -> int:
+    """Apply the survey's counts, and count some of what was derived just now; return how many are published."""
+    touched = [*survey.counts, *survey.left]
+    for limit in session.scalars(select(EntitlementLimit).where(EntitlementLimit.id.in_(touched))):
+        count = survey.counts.get(limit.id)
+        if count is not None and count.stretches == limit.stretches:
+            apply_count(session, limit, count.used, now=now)
+        else:
+            limit.is_stale = limit.subscription_id is not None
+    session.flush()
+    stale = select(EntitlementLimit).where(EntitlementLimit.is_stale, EntitlementLimit.id.not_in(survey.left))
+    for limit in session.scalars(stale.limit(MOST_COUNTED_LOCKED)).all():
+        apply_count(session, limit, used_of(session, limit), now=now)
+    session.flush()
+    return _publish_waiting(session, version, now=now)
+
+
+def _publish_waiting(session: Session, version: int, *, now: datetime) -> int:
+    waiting = session.scalars(select(EntitlementLimit).where(EntitlementLimit.is_unpublished)).all()
+    due = [limit for limit in waiting if is_due(limit, now=now)]
+    for limit in due:
+        publish_limit(limit, version, now=now)
+    return len(due)
