@@ -11,6 +11,7 @@ from tollkeeper.catalog.spec import PlanSpec
 from tollkeeper.catalog.tables import Feature, PlanVersion
 from tollkeeper.catalog.versions import spec_of
 from tollkeeper.errors import Conflict, FieldError, InvalidInput
+from tollkeeper.storage.changes import note_change
 
 
 def publish_plan(session: Session, key: str, *, now: datetime) -> PlanVersion:
@@ -33,6 +34,7 @@ def publish_plan(session: Session, key: str, *, now: datetime) -> PlanVersion:
     draft.published_at = now
     plan.name = spec.name
     session.flush()
+    note_change(session, "catalog")
     return draft
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from tollkeeper.kong.entities import KongConfig
 from tollkeeper.kong.tables import KongConsumer, KongRoute, KongService
+from tollkeeper.storage.changes import note_change
 from tollkeeper.storage.upsert import insert_into
 
 CHUNK = 1_000
@@ -23,6 +24,7 @@ def keep_config(session: Session, config: KongConfig, *, now: datetime) -> None:
     _keep(session, KongConsumer, [asdict(one) for one in config.consumers], now)
     _keep(session, KongService, [asdict(one) for one in config.services], now)
     _keep(session, KongRoute, [asdict(one) for one in config.routes], now)
+    note_change(session, "kong")
 
 
 def list_consumers(session: Session, *, after: str | None = None, limit: int = 100) -> Sequence[KongConsumer]:
