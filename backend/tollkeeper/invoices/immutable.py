@@ -25,16 +25,20 @@ FIXED_COLUMNS = tuple(column.name for column in Invoice.__table__.columns if col
 LINE_COLUMNS = tuple(column.name for column in InvoiceLine.__table__.columns)
 
 
-def content_digest(invoice: Invoice, lines: Sequence[InvoiceLine]) -> str:
-    """Return sha256 over everything that an issued invoice says, as canonical JSON."""
-    document = {
+def document_of(invoice: Invoice, lines: Sequence[InvoiceLine]) -> dict[str, Any]:
+    """Return everything that an issued invoice says, as plain JSON."""
+    return {
         "invoice": {name: _plain(getattr(invoice, name)) for name in FIXED_COLUMNS if name != "content_digest"},
         "lines": [
             {name: _plain(getattr(line, name)) for name in LINE_COLUMNS}
             for line in sorted(lines, key=lambda line: line.position)
         ],
     }
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def content_digest(invoice: Invoice, lines: Sequence[InvoiceLine]) -> str:
+    """Return sha256 over everything that an issued invoice says, as canonical JSON."""
+    text = json.dumps(document_of(invoice, lines), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

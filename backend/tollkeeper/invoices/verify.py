@@ -129,7 +129,7 @@ def _later_row(session: Session, row: BilledPeriod) -> BilledPeriod | None:
     ).first()
 
 
-def _rows_of_charge(row: BilledPeriod) -> Select[tuple[BilledPeriod]]:
+def _rows_of_charge(row: BilledPeriod) -> Select[BilledPeriod]:
     return select(BilledPeriod).where(
         BilledPeriod.subscription_id == row.subscription_id,
         BilledPeriod.term_id == row.term_id,

@@ -138,7 +138,7 @@ def _settle(invoice: Invoice, found: Any, status: str, *, now: datetime) -> None
 
 
 def _postpone(database: Database, event: StripeEvent, refused: StripeRefused, *, now: datetime) -> None:
-    log.warning("stripe_event_postponed", event=event.id, reason=refused.refusal.code)
+    log.warning("stripe_event_postponed", event_id=event.id, reason=refused.refusal.code)
     if refused.refusal.next is Next.STOP:
         _close(database, event, f"failed: {refused.refusal.reason}", now=now)
         return

@@ -38,7 +38,10 @@ class PacedRequestsClient(stripe.RequestsClient):
         self._lock = threading.Lock()
         self._next_at = 0.0
 
-    def request(self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None) -> Any:
+    # RequestsClient itself narrows HTTPClient.request in this way, unseen by mypy
+    def request(  # type: ignore[override]
+        self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None
+    ) -> tuple[bytes, int, Mapping[str, str]]:
         """Wait for this request's turn, then send it."""
         with self._lock:
             turn = max(self._next_at, time.monotonic())
@@ -73,3 +76,17 @@ def open_stand_in(database: Database) -> StripeAccount:
     stripe.enable_telemetry = False
     client = stripe.StripeClient(STAND_IN_KEY, max_network_retries=0, http_client=StandInHttpClient(database))
     return StripeAccount(client, is_stand_in=True, is_live=False)
+
+
+def find_account(
+    database: Database, *, api_key: str | None, api_base: str | None = None, stand_in: bool = False
+) -> StripeAccount | None:
+    """Return what the settings ask for: the account of the key, the stand-in, or None without either.
+
+    Raises InvalidInput for an API address without a key: a typo must not end in invoices that go nowhere.
+    """
+    if api_key:
+        return open_stripe(api_key, api_base)
+    if api_base:
+        raise InvalidInput.of("/STRIPE_API_KEY", "is missing, but TOLLKEEPER_STRIPE_API_BASE is set; set both")
+    return open_stand_in(database) if stand_in else None

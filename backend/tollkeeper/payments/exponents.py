@@ -11,7 +11,7 @@ ZERO = "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF"
 # They have no minor unit any more, but Stripe takes them with two decimals, in multiples of 100.
 WHOLE_UNITS_IN_HUNDREDTHS = "ISK UGX"
 TWO = """
-    AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BWP BYN BZD CAD CDF CHF CNY COP CRC CVE
+    AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BRL BSD BWP BYN BZD CAD CDF CHF CNY COP CRC CVE
     CZK DKK DOP DZD EGP ETB EUR FJD FKP GBP GEL GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR JMD KES KGS KHR KYD KZT
     LAK LBP LKR LRD LSL MAD MDL MKD MMK MNT MOP MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR
     PLN QAR RON RSD RUB SAR SBD SCR SEK SGD SHP SLE SOS SRD SZL THB TJS TOP TRY TTD TWD TZS UAH USD UYU UZS WST XCD
@@ -26,7 +26,7 @@ EXPONENTS = {
 
 # In Stripe's own minor units; a smaller invoice would be marked paid and carried on Stripe's customer balance.
 MINIMUM_CHARGE = {
-    "AED": 200, "AUD": 50, "BGN": 100, "BRL": 50, "CAD": 50, "CHF": 50, "CZK": 1500, "DKK": 250, "EUR": 50,
+    "AED": 200, "AUD": 50, "BRL": 50, "CAD": 50, "CHF": 50, "CZK": 1500, "DKK": 250, "EUR": 50,
     "GBP": 30, "HKD": 400, "HUF": 17500, "INR": 50, "JPY": 50, "MXN": 1000, "MYR": 200, "NOK": 300, "NZD": 50,
     "PLN": 200, "RON": 200, "SEK": 300, "SGD": 50, "THB": 1000, "USD": 50,
 }  # fmt: skip
@@ -48,8 +48,8 @@ def to_stripe_amount(amount_minor: int, currency: str) -> int:
     """Turn our minor units (ISO 4217) into Stripe's; raises InvalidInput if the amount has no exact counterpart."""
     shift = stripe_exponent(currency) - currency_exponent(currency)
     if shift >= 0:
-        return amount_minor * 10**shift
-    quotient, remainder = divmod(amount_minor, 10**-shift)
+        return amount_minor * int(10**shift)
+    quotient, remainder = divmod(amount_minor, int(10**-shift))
     if remainder:
         raise InvalidInput.of(
             "/amount", f"{format_minor(amount_minor, currency)} {currency} is no whole number of Stripe's units"

@@ -43,7 +43,15 @@ class StandInHttpClient(stripe.HTTPClient):
         super().__init__()
         self._database = database
 
-    def request(self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None) -> Any:
+    def request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        post_data: Any = None,
+        *,
+        _usage: list[str] | None = None,
+    ) -> tuple[str, int, Mapping[str, str]]:
         """Answer (body, status, headers), and keep the answer under the request's idempotency key."""
         address = urlsplit(url)
         form = parse_form(str(post_data or "") if method == "post" else address.query)

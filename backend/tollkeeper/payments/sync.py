@@ -61,13 +61,15 @@ def sync_due_invoices(
     return report
 
 
-def retry_sync(session: Session, invoice_id: str, *, now: datetime) -> None:
-    """Let a stopped or held invoice try again, after a person has mended the cause."""
-    session.execute(
+def retry_sync(session: Session, invoice_id: str, *, now: datetime) -> bool:
+    """Let a stopped or held invoice try again, after a person has mended the cause; False if it is neither."""
+    retried = session.scalars(
         update(StripeSync)
         .where(StripeSync.invoice_id == invoice_id, StripeSync.state.in_([SyncState.STOPPED, SyncState.HELD]))
         .values(state=SyncState.WAITING, due_at=now, failures=0)
-    )
+        .returning(StripeSync.invoice_id)
+    ).all()
+    return bool(retried)
 
 
 def _enqueue(session: Session, *, now: datetime) -> None:

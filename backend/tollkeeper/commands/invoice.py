@@ -1,0 +1,106 @@
+"""`tollkeeper invoice`: list, show, verify and export invoices."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from tollkeeper.commands.database import open_database
+from tollkeeper.invoices.export import export_invoice
+from tollkeeper.invoices.reading import get_invoice, list_invoices, list_lines, subtotals_of
+from tollkeeper.invoices.tables import Invoice, InvoiceStatus
+from tollkeeper.invoices.verify import verify_invoice
+from tollkeeper.money import format_minor
+
+PAGE_SIZE = 1000
+
+
+@click.group()
+def invoice() -> None:
+    """Invoices: list, show, verify, export."""
+
+
+@invoice.command("list")
+@click.option("--status", type=click.Choice([status.value for status in InvoiceStatus]), help="Only these.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def list_command(status: str | None, *, as_json: bool) -> None:
+    """List invoices, newest first."""
+    with open_database() as database, database.snapshot() as session:
+        before: str | None = None
+        while page := list_invoices(session, status=status, before=before, limit=PAGE_SIZE):
+            for one in page:
+                described = _describe(one)
+                click.echo(json.dumps(described) if as_json else "  ".join(str(value) for value in described.values()))
+            before = page[-1].id
+
+
+@invoice.command("show")
+@click.argument("number")
+def show_command(number: str) -> None:
+    """Show the invoice NUMBER (or id) with its lines and a sub-total for each customer."""
+    with open_database() as database, database.snapshot() as session:
+        found = get_invoice(session, number)
+        lines = list_lines(session, found.id)
+        for name, value in _describe(found).items():
+            click.echo(f"{name:16} {value}")
+        for subtotal in subtotals_of(session, lines):
+            click.echo(f"\n{subtotal.customer_name} ({subtotal.customer_key})")
+            for line in lines:
+                if line.customer_id == subtotal.customer_id:
+                    click.echo(f"  {format_minor(line.amount_minor, found.currency):>14}  {line.description}")
+            click.echo(f"  {format_minor(subtotal.amount_minor, found.currency):>14}  sub-total")
+        click.echo(f"\n{format_minor(found.total_minor, found.currency):>16}  {found.currency} total")
+
+
+@invoice.command("verify")
+@click.argument("number")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def verify_command(number: str, *, as_json: bool) -> None:
+    """Recompute NUMBER from the raw events and the stored plan; exit 1 if a line differs."""
+    with open_database() as database, database.snapshot() as session:
+        currency = get_invoice(session, number).currency
+        findings = verify_invoice(session, number)
+    for finding in findings:
+        amount = format_minor(finding.amount_minor, currency)
+        if as_json:
+            click.echo(
+                json.dumps(
+                    {
+                        "position": finding.position,
+                        "description": finding.description,
+                        "amount": amount,
+                        "verdict": finding.verdict,
+                        "detail": finding.detail,
+                    }
+                )
+            )
+        else:
+            detail = f" ({finding.detail})" if finding.detail else ""
+            click.echo(f"{finding.verdict:8} {amount:>14}  {finding.description}{detail}")
+    sys.exit(0 if all(finding.is_equal for finding in findings) else 1)
+
+
+@invoice.command("export")
+@click.argument("number")
+@click.option(
+    "--to", "folder", type=click.Path(path_type=Path, file_okay=False), help="Folder to write; by default NUMBER."
+)
+def export_command(number: str, folder: Path | None) -> None:
+    """Write a folder with everything behind NUMBER, to be checked by `python docs/check_invoice.py FOLDER`."""
+    with open_database() as database, database.snapshot() as session:
+        written = export_invoice(session, number, folder or Path(number))
+    click.echo(f"{written} written; check it with: python docs/check_invoice.py {written}")
+
+
+def _describe(one: Invoice) -> dict[str, object]:
+    return {
+        "number": one.number or one.id,
+        "customer": one.buyer.get("key") or one.customer_id,
+        "status": one.status,
+        "currency": one.currency,
+        "total": format_minor(one.total_minor, one.currency),
+        "issued_at": one.issued_at.isoformat() if one.issued_at else None,
+        "stripe_id": one.stripe_id,
+        "stripe_status": ("stand-in: " if one.stripe_is_stand_in else "") + (one.stripe_status or "-"),
+    }

@@ -1,0 +1,260 @@
+"""Check an exported invoice with nothing but the Python standard library: python check_invoice.py FOLDER
+
+It shares no code with Tollkeeper. From the raw events and the rate cards in the folder it works out every
+charge, every line and the total again, and the digests of the events and of the document. It prints what it
+checked and exits 1 if anything differs. The rules are in docs/money.md, the folder in docs/invoices.md.
+"""
+
+import hashlib
+import json
+import struct
+import sys
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from math import ceil, floor
+from pathlib import Path
+
+
+def main(folder):
+    """Check a folder; return what is wrong, in words."""
+    summary, document, charges = (
+        json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in ("summary", "document", "charges")
+    )
+    wrong = check_document(summary, document)
+    by_id = {charge["id"]: charge for charge in charges}
+    lines = {}
+    for line in document["lines"]:
+        lines.setdefault(line["billed_period_id"], []).append(line)
+    for charge_id, its_lines in lines.items():
+        charge = by_id[charge_id]
+        wrong += [
+            f"charge {charge_id} ({charge['rate_card'] and charge['rate_card']['key']}): {problem}"
+            for problem in check_charge(folder, charge, its_lines, summary["exponent"])
+        ]
+    print(
+        f"{summary['number']}: {len(document['lines'])} lines of {len(lines)} charges checked, "
+        f"{sum(count_events(folder, charge) for charge in charges)} events read"
+    )
+    return wrong
+
+
+def check_document(summary, document):
+    """The digest over everything that the document says, and its total."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    wrong = []
+    if hashlib.sha256(text.encode()).hexdigest() != summary["content_digest"]:
+        wrong.append("document: its digest is not that of the issued document")
+    if document["invoice"]["number"] != summary["number"]:
+        wrong.append("document: has another number")
+    total = sum(line["amount_minor"] for line in document["lines"])
+    if total != document["invoice"]["total_minor"]:
+        wrong.append(f"document: the lines add up to {total}, the total says {document['invoice']['total_minor']}")
+    return wrong
+
+
+def check_charge(folder, charge, lines, exponent):
+    """Events -> quantity -> rate card -> amount -> lines."""
+    wrong = []
+    if sum(line["amount_minor"] for line in lines) != charge["amount_minor"]:
+        wrong.append("its lines do not add up to its amount")
+    if charge["whole_minor"] - charge["charged_before_minor"] != charge["amount_minor"]:
+        wrong.append("its amount is not what was due less what was charged before")
+    if charge["meter"] is not None:
+        wrong += check_events(folder, charge)
+    if charge["kind"] == "credit" and charge["fraction"] == "0/1":
+        return wrong  # given back in whole: nothing is left to rate
+    return wrong + check_fraction(charge) + check_rating(charge, lines, exponent)
+
+
+def check_rating(charge, lines, exponent):
+    """The rate card's amounts are those that were rated, and those on the invoice."""
+    wrong = []
+    amounts = rate(charge, exponent)
+    rated = [line["amount_minor"] for line in charge["lines"]]
+    if amounts != rated:
+        wrong.append(f"the rate card gives {amounts}, {rated} was rated")
+    if sum(amounts) != charge["whole_minor"]:
+        wrong.append(f"the rate card gives {sum(amounts)} in all, {charge['whole_minor']} was rated")
+    shown = [line["amount_minor"] for line in lines if line["amount_minor"]]
+    if charge["kind"] == "charge" and shown != [amount for amount in amounts if amount]:
+        wrong.append("the invoice's lines are not those of the rate card")
+    return wrong
+
+
+def check_events(folder, charge):
+    """Digest, number and sum of the events; a later correction of the charge has the events of today."""
+    events = sorted(read_events(folder, charge), key=lambda e: (e["time_us"], e["source"], e["id"]))
+    digest = hashlib.sha256()
+    for event in events:
+        named = f"{event['type']}\0{event['subject']}\0".encode()
+        digest.update(struct.pack(">q", event["time_us"]))
+        for part in (
+            event["source"].encode(),
+            event["id"].encode(),
+            hashlib.sha256(named + event["content"].encode()).digest(),
+        ):
+            digest.update(struct.pack(">I", len(part)) + part)
+    if digest.hexdigest() != charge["events"]["digest"]:
+        return [
+            f"the {len(events)} events are not the {charge['events']['count']} billed (late ones: on a later invoice)"
+        ]
+    start, end = (instant_us(text) for text in charge["period"])
+    wrong = [f"event {e['id']} is outside of the period" for e in events if not start <= e["time_us"] < end]
+    wrong += [f"event {e['id']} has another value" for e in events if not has_value(e, charge["meter"])]
+    if (count_up(events, charge["meter"]["aggregation"]), len(events)) != (
+        Decimal(charge["quantity"]),
+        charge["event_count"],
+    ):
+        wrong.append(f"the events do not come to {charge['quantity']}")
+    return wrong
+
+
+def has_value(event, meter):
+    """The value of an event, read from its content again where the meter counts or adds fields up."""
+    if meter["aggregation"] == "count":
+        return event["value"] == "1"
+    if meter["aggregation"] == "unique_count":
+        return True
+    total, content = Decimal(0), json.loads(event["content"], parse_float=Decimal)
+    for path in meter["value"].split("+"):
+        found = content
+        for step in path.strip().split("."):
+            found = found.get(step) if isinstance(found, dict) else None
+        total += Decimal(str(found)) if found is not None else 0
+    return total == Decimal(event["value"])
+
+
+def count_up(events, aggregation):
+    """What a meter makes of the values."""
+    values = [event["value"] for event in events]
+    if aggregation in ("count", "unique_count"):
+        return Decimal(len(values) if aggregation == "count" else len(set(values)))
+    numbers = [Decimal(value) for value in values]
+    if not numbers:
+        return Decimal(0)
+    if aggregation == "avg":
+        return sum(numbers) / len(numbers)
+    return {"sum": sum, "min": min, "max": max, "latest": lambda n: n[-1]}[aggregation](numbers)
+
+
+def check_fraction(charge):
+    """Proration is by elapsed time over the full period."""
+    start, end = (instant_us(text) for text in charge["period"])
+    first, last = (instant_us(text) for text in charge["full_period"])
+    if Fraction(end - start, last - first) != Fraction(charge["fraction"]):
+        return [f"{charge['fraction']} is not the share of its full period"]
+    return []
+
+
+def instant_us(text):
+    """Microseconds since 1970."""
+    return (datetime.fromisoformat(text) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def rate(charge, exponent):
+    """Return the rounded amounts of a rate card's lines, in minor units, in the order of docs/money.md."""
+    card, fraction = charge["rate_card"], Fraction(charge["fraction"])
+    discounts, commitments = card.get("discounts") or {}, card.get("commitments") or {}
+    units = convert(max(Fraction(charge["quantity"]), Fraction(0)), card.get("unit_conversion"))
+    units = max(units - Fraction(discounts.get("usage") or 0), Fraction(0))
+    price = card["price"]
+    if price["type"] == "flat":
+        exact = (
+            [Fraction(price["amount"]) * Fraction(charge["quantity"]) * fraction]
+            if Fraction(charge["quantity"])
+            else []
+        )
+        amounts = [half_up(amount, exponent) for amount in exact]
+        amounts = [amount for amount in amounts if amount or fraction == 1]
+    else:
+        amounts = [half_up(amount, exponent) for amount in PRICES[price["type"]](price, units, charge["event_count"])]
+    off = half_up(sum(amounts) * Fraction(discounts.get("percentage") or 0) / 100, 0)
+    amounts += [-off] if off else []
+    if commitments.get("maximum_amount") is not None:
+        over = sum(amounts) - half_up(Fraction(commitments["maximum_amount"]), exponent)
+        amounts += [-over] if over > 0 else []
+    if commitments.get("minimum_amount") is not None:
+        missing = half_up(Fraction(commitments["minimum_amount"]) * fraction, exponent) - sum(amounts)
+        amounts += [missing] if missing > 0 else []
+    return amounts
+
+
+def convert(units, conversion):
+    """Unit conversion."""
+    if not conversion:
+        return units
+    units = units * Fraction(conversion.get("multiply_by") or 1) / Fraction(conversion.get("divide_by") or 1)
+    roundings = {"none": lambda n: n, "ceiling": ceil, "floor": floor, "half_up": lambda n: half_up(n, 0)}
+    return Fraction(roundings[conversion["rounding"]](units))
+
+
+def half_up(amount, exponent):
+    """Round half away from zero, to minor units."""
+    scaled = abs(amount) * 10**exponent
+    rounded = (2 * scaled.numerator + scaled.denominator) // (2 * scaled.denominator)
+    return rounded if amount >= 0 else -rounded
+
+
+def tier_amounts(tier, units):
+    """A tier's usage and its flat price are a line each."""
+    amounts = [units * Fraction(tier["unit_price"])] if units else []
+    return amounts + ([Fraction(tier["flat_price"])] if Fraction(tier["flat_price"]) else [])
+
+
+def graduated(price, units, _events):
+    """Each unit in its own tier."""
+    amounts, lower = [], Fraction(0)
+    for index, tier in enumerate(price["tiers"]):
+        if index and units <= lower:
+            break
+        upper = units if tier["up_to"] is None else min(units, Fraction(tier["up_to"]))
+        amounts += tier_amounts(tier, upper - lower)
+        lower = upper if tier["up_to"] is None else Fraction(tier["up_to"])
+    return amounts
+
+
+def volume(price, units, _events):
+    """Every unit at the price of the tier that the total falls in."""
+    tier = next(t for t in price["tiers"] if t["up_to"] is None or units <= Fraction(t["up_to"]))
+    return tier_amounts(tier, units)
+
+
+def percentage(price, units, events):
+    """A share of the money, and an amount per event."""
+    amounts = [units * Fraction(price["rate"]) / 100] if units else []
+    charged = events - int(Decimal(price["free_events"]))
+    return amounts + (
+        [charged * Fraction(price["fixed_amount"])] if charged > 0 and Fraction(price["fixed_amount"]) else []
+    )
+
+
+PRICES = {
+    "unit": lambda price, units, _: [units * Fraction(price["amount"])] if units else [],
+    "package": lambda price, units, _: (
+        [ceil(units / Fraction(price["package_size"])) * Fraction(price["amount"])] if units else []
+    ),
+    "dynamic": lambda price, units, _: [units * Fraction(price["multiplier"])] if units else [],
+    "graduated": graduated,
+    "volume": volume,
+    "percentage": percentage,
+}
+
+
+def read_events(folder, charge):
+    """Yield the events of a charge."""
+    path = folder / "events" / f"{charge['id']}.jsonl"
+    return [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def count_events(folder, charge):
+    """Return how many events a charge has."""
+    return len(read_events(folder, charge))
+
+
+if __name__ == "__main__":
+    problems = main(Path(sys.argv[1]))
+    for problem in problems:
+        print("WRONG:", problem)
+    print("Everything is equal." if not problems else f"{len(problems)} things differ.")
+    sys.exit(1 if problems else 0)
