@@ -75,7 +75,9 @@ def _query(command: str) -> dict[str, dict[str, Any]]:
 def _external(name: str, socket: str, offered: dict[str, Any] | None) -> ExternalPlugin:
     if offered is None:
         return ExternalPlugin(name, socket)
-    fields = next((f["config"].get("fields", []) for f in offered["Schema"]["fields"] if "config" in f), [])
+    fields: list[dict[str, Any]] = next(
+        (f["config"].get("fields", []) for f in offered["Schema"]["fields"] if "config" in f), []
+    )
     return ExternalPlugin(name, socket, int(offered["Priority"]), frozenset(offered["Phases"]), tuple(fields))
 
 

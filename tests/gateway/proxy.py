@@ -4,8 +4,6 @@ It has one worker, no TLS, no balancing, no websockets, and no care for hostile 
 """
 
 import asyncio
-import itertools
-import json
 import os
 import secrets
 import time
@@ -16,12 +14,12 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
-from multidict import CIMultiDict
 from yarl import URL
 
 from tests.gateway.configuration import Configuration, Plugin
 from tests.gateway.exchange import KONG_VERSION, Exchange, KongExit
 from tests.gateway.lua import LuaFunctions
+from tests.gateway.messages import add_kong_headers, answer_like, balancer_try, own_body, upstream_headers
 from tests.gateway.pdk import PdkRefusal
 from tests.gateway.plugin_rpc import InstanceNotStarted, PluginServer
 from tests.gateway.plugins import PluginSet, check_key, terminate
@@ -29,8 +27,6 @@ from tests.gateway.routing import Router
 
 MOST_LOG_TIMERS = 4096  # lua_max_running_timers of Kong: more are thrown away, silently for the client
 LARGEST_BODY = 64 * 1024 * 1024
-HOP_BY_HOP = {"connection", "keep-alive", "proxy-authenticate", "proxy-connection", "te", "trailer",
-              "transfer-encoding", "upgrade"}  # fmt: skip
 UNEXPECTED = KongExit(500, {"message": "An unexpected error occurred"})
 
 
@@ -104,6 +100,8 @@ class Gateway:
                    for name, value in request.raw_headers]  # fmt: skip
         target = request.path_qs if not isinstance(request._message.path, str) else request._message.path
         head = len(request.method) + len(target) + 12 + sum(len(n) + len(v) + 4 for n, v in request.raw_headers) + 2
+        if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = await request.read()
         peer = request.transport.get_extra_info("peername") if request.transport else None
         return Exchange(
@@ -179,9 +177,9 @@ class Gateway:
             f"?{exchange.raw_query}" if "?" in exchange.target else ""
         )
         url = URL(f"{service['protocol']}://{host}:{port}{exchange.upstream_uri}", encoded=True)
-        headers = self._upstream_headers(exchange, f"{host}:{port}")
+        headers = upstream_headers(exchange, f"{host}:{port}")
         for _ in range(service["retries"] + 1):
-            exchange.tries.append(_try(host, port))
+            exchange.tries.append(balancer_try(host, port))
             try:
                 return await self._session.request(
                     exchange.method, url, data=exchange.body or None, headers=headers, allow_redirects=False
@@ -200,33 +198,17 @@ class Gateway:
         host, _, port = override.rpartition(":")
         return host, int(port)
 
-    def _upstream_headers(self, exchange: Exchange, authority: str) -> CIMultiDict[str]:
-        assert exchange.match is not None
-        headers: CIMultiDict[str] = CIMultiDict(
-            (name, value)
-            for name, value in exchange.request_headers
-            if name not in HOP_BY_HOP and name not in {"host", "content-length"}
-        )
-        headers["Host"] = (exchange.header("host") or authority) if exchange.match.route["preserve_host"] else authority
-        headers["X-Forwarded-For"] = exchange.client_ip
-        headers["X-Forwarded-Proto"] = "http"
-        headers["X-Forwarded-Host"] = (exchange.header("host") or "").partition(":")[0]
-        headers["X-Forwarded-Path"] = exchange.path
-        headers["X-Kong-Request-Id"] = exchange.id
-        headers["Via"] = f"1.1 kong/{KONG_VERSION}"
-        return headers
-
     async def _stream(
         self, request: web.BaseRequest, exchange: Exchange, upstream: aiohttp.ClientResponse, plugins: list[Plugin]
     ) -> web.StreamResponse:
         """Send the upstream's answer on, chunk by chunk, through the body filters."""
-        filters = [self.plugins.lua[plugin.id] for plugin in plugins if plugin.id in self.plugins.lua]
-        answer = _answer_like(upstream)
+        filters = self._filters(plugins)
+        answer = answer_like(upstream)
         chunks = self._chunks(exchange, upstream)
         if exchange.buffered:
             exchange.buffered_body = await upstream.read()
             chunks = _once(exchange.buffered_body)
-        _add_kong_headers(answer, exchange, [
+        add_kong_headers(answer, exchange, [
             ("X-Kong-Upstream-Latency", str(exchange.proxy_ms)), ("X-Kong-Proxy-Latency", str(exchange.kong_ms)),
             ("Via", f"1.1 kong/{KONG_VERSION}"),
         ])  # fmt: skip
@@ -265,7 +247,7 @@ class Gateway:
     async def _send_own(self, request: web.BaseRequest, exchange: Exchange, made: KongExit) -> web.StreamResponse:
         """Send an answer that Kong or a plugin made."""
         exchange.source, exchange.status = "kong", made.status
-        body, kind = _own_body(made, exchange.id)
+        body, kind = own_body(made, exchange.id)
         answer = web.StreamResponse(status=made.status)
         if kind:
             answer.headers["Content-Type"] = kind
@@ -277,15 +259,19 @@ class Gateway:
         answer.headers["Server"] = f"kong/{KONG_VERSION}"
         answer.headers["Content-Length"] = str(len(body))
         exchange.kong_ms = exchange.elapsed_ms()
-        _add_kong_headers(answer, exchange, [("X-Kong-Response-Latency", str(exchange.kong_ms))])
+        add_kong_headers(answer, exchange, [("X-Kong-Response-Latency", str(exchange.kong_ms))])
         writer = await self._prepare(request, exchange, answer)
         try:
+            body = _filtered(self._filters(self.plugins.for_request(exchange)), exchange, body, last=True)
             if body and exchange.method != "HEAD":
                 await answer.write(body)
             await answer.write_eof()
         finally:
             exchange.answer_size = writer.output_size
         return answer
+
+    def _filters(self, plugins: list[Plugin]) -> list[LuaFunctions]:
+        return [self.plugins.lua[plugin.id] for plugin in plugins if plugin.id in self.plugins.lua]
 
     def _log(self, exchange: Exchange, plugins: list[Plugin]) -> None:
         """Run the log phase: external plugins in a timer from saved data, file-log at once."""
@@ -315,45 +301,10 @@ def _request(*parts: Any, loop: asyncio.AbstractEventLoop | None = None) -> web.
     return web.BaseRequest(message, payload, protocol, writer, task, running, client_max_size=LARGEST_BODY)
 
 
-def _answer_like(upstream: aiohttp.ClientResponse) -> web.StreamResponse:
-    answer = web.StreamResponse(status=upstream.status, reason=upstream.reason)
-    for name, value in upstream.headers.items():
-        if name.lower() not in HOP_BY_HOP:
-            answer.headers.add(name, value)
-    return answer
-
-
 def _filtered(filters: list[LuaFunctions], exchange: Exchange, chunk: bytes, *, last: bool = False) -> bytes:
     for function in filters:
         chunk = function.run("body_filter", exchange, chunk, last=last)
     return chunk
-
-
-def _try(host: str, port: int) -> dict[str, Any]:
-    now = time.time_ns()
-    return {
-        "ip": host, "port": port, "balancer_latency": 0, "balancer_latency_ns": 28160,
-        "balancer_start": now // 1_000_000, "balancer_start_ns": float(now),
-    }  # fmt: skip
-
-
-def _add_kong_headers(answer: web.StreamResponse, exchange: Exchange, own: list[tuple[str, str]]) -> None:
-    for name, value in itertools.chain(exchange.answer_headers_to_set, own):
-        answer.headers[name] = value
-    answer.headers["X-Kong-Request-Id"] = exchange.id
-
-
-def _own_body(made: KongExit, request_id: str) -> tuple[bytes, str | None]:
-    """Write the body of `kong.response.exit`: a table as JSON, Kong's own messages with the request's id."""
-    body = made.body
-    if body is None:
-        return b"", None
-    if isinstance(body, dict) and set(body) == {"message"}:
-        text = f'{{\n  "message":{json.dumps(body["message"])},\n  "request_id":"{request_id}"\n}}'
-        return text.encode(), "application/json; charset=utf-8"
-    if isinstance(body, dict | list):
-        return json.dumps(body, separators=(",", ":")).encode(), "application/json; charset=utf-8"
-    return str(body).encode("utf-8", "surrogateescape"), None
 
 
 def _append(path: Any, line: str) -> None:

@@ -1,6 +1,9 @@
 """What the tests' gateway reads of a kong.yml, and that it refuses, by place, what it would ignore."""
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +171,20 @@ def test_kong_yml_is_read_with_its_eight_consumers() -> None:
     assert {service["name"] for service in configuration.services.values()} == {
         "flights", "bookings", "destinations", "customer-service",
     }  # fmt: skip
+
+
+def test_kong_yml_fits_the_schema_that_the_plugin_tells_kong() -> None:
+    """As Kong does at its start: every field known, every value allowed, the defaults filled in."""
+    printed = subprocess.run(
+        [sys.executable, "-m", "tollkeeper_kong", "--dump"], capture_output=True, check=True, timeout=60
+    ).stdout
+    offered = json.loads(printed)[0]
+    fields = next(field["config"]["fields"] for field in offered["Schema"]["fields"] if "config" in field)
+    external = ExternalPlugin("tollkeeper", "s", offered["Priority"], frozenset(offered["Phases"]), tuple(fields))
+    plugins = PluginSet(read_configuration(ROOT / "kong.yml"), {"tollkeeper": external})
+    (config,) = plugins.configs.values()
+    assert config["enforce"] == "on"
+    assert {name for field in fields for name, options in field.items() if "default" in options} <= set(config)
 
 
 def test_the_filter_in_kong_yml_is_the_file_word_for_word() -> None:

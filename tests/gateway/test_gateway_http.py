@@ -338,3 +338,53 @@ def test_the_chat_counts_the_same_tokens_for_the_same_request() -> None:
     """ "hello" is 5 characters: 2 tokens, and 3 for the message; 5 + 5 // 3 words answer it."""
     usage = tokens_of({"messages": [{"role": "user", "content": "hello"}]})
     assert (usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]) == (5, 6, 11)
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_an_answer_without_a_body_has_none(status: int) -> None:
+    async def empty(_: web.Request) -> web.Response:
+        return web.Response(status=status)
+
+    async def story(port: int) -> None:
+        found, headers, body = await get(port, "/open/x")
+        assert (found, body) == (status, b"")
+        assert "transfer-encoding" not in headers
+
+    app = web.Application()
+    app.router.add_get("/x", empty)
+    through(ROUTES, story, app=app)
+
+
+def test_head_gets_the_headers_alone_from_the_upstream_and_from_kong() -> None:
+    async def story(port: int) -> None:
+        for target, status in (("/open/flights", b"200"), ("/nowhere", b"404")):
+            request = f"HEAD {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            head, _, body = (await raw_request(port, request.encode())).partition(b"\r\n\r\n")
+            assert head.split(b" ")[1] == status
+            assert body == b""
+
+    through(ROUTES, story)
+
+
+def test_a_body_that_waits_for_100_continue_is_asked_for() -> None:
+    async def story(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST /open/bookings HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"{}")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 201")
+        writer.close()
+        await writer.wait_closed()
+
+    through(ROUTES, story)
+
+
+def test_filters_see_kong_s_own_answers_too() -> None:
+    code = "ngx.arg[1] = ngx.arg[1] and string.upper(ngx.arg[1])"
+    plugin = json.dumps({"name": "post-function", "config": {"body_filter": [code]}})
+
+    async def story(port: int) -> None:
+        _, _, body = await get(port, "/nowhere")
+        assert b"NO ROUTE MATCHED" in body
+
+    through(ROUTES + f"plugins: [{plugin}]\n", story)

@@ -244,7 +244,7 @@ def matrix() -> list[tuple[str, str, str, str]]:
     return found
 
 
-ARGUMENTS = {
+ARGUMENTS: dict[str, list[Any]] = {
     "kong.request.get_header": ["host"], "kong.request.get_query_arg": ["q"], "kong.response.get_header": ["via"],
     "kong.response.set_header": ["x-b", "1"], "kong.response.add_header": ["x-b", "1"],
     "kong.response.set_headers": [{"x-c": "1"}], "kong.response.clear_header": ["via"],

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.gateway.configuration import Plugin
 from tests.gateway.exchange import Exchange
@@ -55,6 +57,15 @@ def test_a_whole_answer_publishes_the_provider_s_own_counts_however_it_is_sliced
     assert counts(llm) == answer.expected
     assert llm["stream"] is answer.stream
     assert llm["estimated"] is False
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(answer=st.sampled_from([*WHOLE, *STREAMS]), cuts=st.lists(st.integers(0, 3000), max_size=30))
+def test_where_the_network_cuts_the_chunks_changes_nothing(lua: LuaFunctions, answer: Answer, cuts: list[int]) -> None:
+    body = b"".join(answer.chunks)
+    edges = [0, *sorted(cuts), len(body)]
+    chunks = [body[start:end] for start, end in itertools.pairwise(edges)]
+    assert counts(run(lua, chunks, answer.content_type)) == answer.expected
 
 
 @pytest.mark.parametrize("answer", [answer for answer in STREAMS if answer.content_type == SSE], ids=str)
