@@ -28,12 +28,16 @@ from tollkeeper.web import health
 from tollkeeper.web.admin.frame import install_admin, render_problem
 from tollkeeper.web.api import access as api_access
 from tollkeeper.web.api import catalog as api_catalog
+from tollkeeper.web.api import customers as api_customers
 from tollkeeper.web.api import events as api_events
 from tollkeeper.web.api import invoices as api_invoices
+from tollkeeper.web.api import kong as api_kong
+from tollkeeper.web.api import meters as api_meters
 from tollkeeper.web.api import openapi
 from tollkeeper.web.api import payments as api_payments
 from tollkeeper.web.api import plans as api_plans
 from tollkeeper.web.api import rating as api_rating
+from tollkeeper.web.api import usage as api_usage
 from tollkeeper.web.context import WebContext
 from tollkeeper.web.errors import register_error_handlers
 from tollkeeper.web.security import load_or_make_secret_key, register_security_headers
@@ -65,6 +69,10 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     api_plans.blueprint,
     api_rating.blueprint,
     api_events.blueprint,
+    api_usage.blueprint,
+    api_meters.blueprint,
+    api_kong.blueprint,
+    api_customers.blueprint,
     api_invoices.blueprint,
     api_payments.blueprint,
 )

@@ -54,7 +54,7 @@ def remap_consumer(
 ) -> ConsumerMapping:
     """Move a consumer to another customer from `since` on; what it used before stays where it is."""
     wait_for_turn(session, "mappings")
-    for mapping in list_mappings(session, match=match, value=value):
+    for mapping in mappings_by(session, match, value):
         if mapping.valid_to is None or mapping.valid_to > since:
             if mapping.valid_from >= since:
                 session.delete(mapping)
@@ -78,17 +78,22 @@ def end_mapping(session: Session, mapping_id: str, *, at: datetime) -> ConsumerM
 
 
 def list_mappings(
-    session: Session, *, customer_id: str | None = None, match: str | None = None, value: str | None = None
+    session: Session, *, customer_id: str | None = None, after: str | None = None, limit: int = 1000
 ) -> Sequence[ConsumerMapping]:
-    """List mappings, by time of making."""
-    query = select(ConsumerMapping).order_by(ConsumerMapping.id)
+    """List mappings by time of making, after the given id."""
+    query = select(ConsumerMapping).order_by(ConsumerMapping.id).limit(limit)
     if customer_id is not None:
         query = query.where(ConsumerMapping.customer_id == customer_id)
-    if match is not None:
-        query = query.where(ConsumerMapping.match == match)
-    if value is not None:
-        query = query.where(ConsumerMapping.value == value)
-    return session.scalars(query).all()
+    return session.scalars(query if after is None else query.where(ConsumerMapping.id > after)).all()
+
+
+def mappings_by(session: Session, match: str, value: str) -> Sequence[ConsumerMapping]:
+    """Return every mapping of one name of a consumer, past and present."""
+    return session.scalars(
+        select(ConsumerMapping)
+        .where(ConsumerMapping.match == match, ConsumerMapping.value == value)
+        .order_by(ConsumerMapping.valid_from)
+    ).all()
 
 
 def _check(mapping: ConsumerMapping) -> None:
@@ -99,7 +104,7 @@ def _check(mapping: ConsumerMapping) -> None:
 
 
 def _refuse_overlap(session: Session, new: ConsumerMapping) -> None:
-    rivals = list(list_mappings(session, match=new.match, value=new.value))
+    rivals = list(mappings_by(session, new.match, new.value))
     for mappings in mappings_of(session, _subjects(session, new)).values():
         rivals += [rival for rival in mappings if rival.customer_id != new.customer_id]
     for rival in rivals:

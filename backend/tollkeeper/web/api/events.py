@@ -1,21 +1,27 @@
 """Events in and out: POST /api/v1/events is the hot path, plain Flask with msgspec."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from flask import Blueprint, Response
+from pydantic import ConfigDict, Field
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
 from tollkeeper.metering.accept import Accepted, accept_events
 from tollkeeper.metering.event import MOST_EVENTS, Rejection, TooManyEvents, decode_events
+from tollkeeper.metering.listing import EventFilter, list_events
 from tollkeeper.metering.split_body import MalformedBody
-from tollkeeper.web.api.conventions import describe
+from tollkeeper.web.api.conventions import describe, endpoint
 from tollkeeper.web.api.event_body import BODY_TYPES, read_event_body
+from tollkeeper.web.api.event_page import EventOut, place_after, respond_with_events
+from tollkeeper.web.api.instants import Instant
+from tollkeeper.web.api.paging import Page, PageQuery
 from tollkeeper.web.auth import requires
-from tollkeeper.web.context import transaction, web_context
+from tollkeeper.web.context import snapshot, transaction, web_context
 
 blueprint = Blueprint("api_events", __name__, url_prefix="/api/v1")
 
+Plain = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00]*$")]
 WORD = {"type": "string", "minLength": 1, "maxLength": 256}
 EVENT_IN: dict[str, Any] = {
     "type": "object",
@@ -80,6 +86,37 @@ def accept() -> Response:
     places = [place for place, _ in decoded]
     rejected = [Rejection(places[one.index], one.id, one.error) for one in accepted.rejected]
     return _respond(accepted, sorted(rejected + unreadable, key=lambda one: one.index))
+
+
+class EventQuery(PageQuery):
+    """Which events to list."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    start: Annotated[Instant | None, Field(alias="from", description="Inclusive, RFC 3339.")] = None
+    end: Annotated[Instant | None, Field(alias="to", description="Exclusive, RFC 3339.")] = None
+    type: Plain | None = None
+    subject: Plain | None = None
+    source: Plain | None = None
+    id: Plain | None = None
+
+
+@blueprint.get("/events")
+@endpoint("read", query=EventQuery, answer=Page[EventOut])
+def list_stored_events(query: EventQuery) -> Response:
+    """List events as they were received, by time, source and id."""
+    wanted = EventFilter(
+        start=query.start,
+        end=query.end,
+        event_type=query.type,
+        subject=query.subject,
+        source=query.source,
+        event_id=query.id,
+    )
+    with snapshot() as session:
+        found = list_events(session, wanted, after=place_after(query.cursor), limit=query.limit + 1)
+    shown = found[: query.limit]
+    return respond_with_events(shown, shown[-1].place if len(found) > query.limit else None)
 
 
 def _respond(accepted: Accepted, rejected: list[Rejection]) -> Response:
