@@ -28,6 +28,7 @@ local TEXTS = {
 
 local COUNTS = {
   "prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens",
+  "total_tokens", "totalTokenCount",
   "cache_read_input_tokens", "cache_creation_input_tokens", "prompt_cache_hit_tokens",
   "inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens",
   "promptTokenCount", "candidatesTokenCount", "cachedContentTokenCount", "thoughtsTokenCount",
@@ -86,12 +87,23 @@ local function fill(out, counts)
   elseif counts.format == "gemini" then
     cached, reasoning = counts.cachedContentTokenCount, counts.thoughtsTokenCount or 0
     input = counts.promptTokenCount + (counts.toolUsePromptTokenCount or 0)
-    output = (counts.candidatesTokenCount or 0) + reasoning
+    output = counts.candidatesTokenCount or 0
+    if counts.totalTokenCount ~= input + output then  -- some count the thoughts in already
+      output = output + reasoning
+    end
   else
     cached = counts.cached_tokens or counts.prompt_cache_hit_tokens
     reasoning = counts.reasoning_tokens
     input = counts.prompt_tokens or counts.input_tokens
     output = counts.completion_tokens or counts.output_tokens or (input and 0)  -- embeddings write nothing
+    -- Some who speak OpenAI's format leave cached or reasoning tokens out; their total gives it away.
+    if input and cached and cached > 0 and (cached > input or counts.total_tokens == input + cached + output) then
+      input = input + cached
+    end
+    if input and reasoning and reasoning > 0
+      and (reasoning > output or counts.total_tokens == input + output + reasoning) then
+      output = output + reasoning
+    end
   end
   out.provider = counts.format
   out.input_tokens = input or out.input_tokens

@@ -107,6 +107,8 @@ def exchange_from_serialize(text: str | bytes) -> Exchange:
         exchange = _decoder.decode(text)
     except (msgspec.DecodeError, UnicodeError):
         exchange = _read_leniently(_clean(text))
+    except RecursionError:
+        raise NotAnExchange("is nested deeper than Kong writes (1,000)") from None
     if not exchange.request.id:
         raise NotAnExchange("/request/id: is missing; Kong writes it since 3.5")
     return exchange

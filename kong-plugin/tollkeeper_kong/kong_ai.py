@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from tollkeeper_kong.exchange import Number, Published
-from tollkeeper_kong.llm import LlmUsage, family_of, name_of, token_count
+from tollkeeper_kong.llm import LlmUsage, family_of, name_of, openai_counts, token_count
 
 _PROXIES = ("proxy", "ai-proxy-advanced", "ai-proxy")
 
@@ -32,17 +32,14 @@ def kong_llm(ai: msgspec.Raw, *, stream: bool) -> tuple[LlmUsage | None, Number 
     if not usage:
         return None, None
     meta = entry["meta"] if isinstance(entry.get("meta"), dict) else {}
-    cached = _detail(usage, "prompt_tokens_details", "cached_tokens")
-    tokens_in = _count(usage, "prompt_tokens", "prompt_token")
-    if tokens_in is not None and cached is not None and cached > tokens_in:
-        tokens_in += cached  # a provider whose own input count leaves the cached tokens out
+    read, written, cached, reasoning = openai_counts(usage)
     found = LlmUsage(
-        provider=name_of(meta.get("provider_name")),
-        model=name_of(meta.get("response_model")) or name_of(meta.get("request_model")),
-        input_tokens=tokens_in,
-        output_tokens=_count(usage, "completion_tokens", "completion_token"),
+        provider=_specified(meta, "provider_name"),
+        model=_specified(meta, "response_model") or _specified(meta, "request_model"),
+        input_tokens=read,
+        output_tokens=written,
         cached_tokens=cached,
-        reasoning_tokens=_detail(usage, "completion_tokens_details", "reasoning_tokens"),
+        reasoning_tokens=reasoning,
         stream=stream,
         estimated=stream,
     )
@@ -83,10 +80,7 @@ def _usage(entry: object) -> Mapping[str, Any]:
     return usage if isinstance(usage, dict) else {}
 
 
-def _count(usage: Mapping[str, Any], *names: str) -> int | None:
-    return next((count for name in names if (count := token_count(usage.get(name))) is not None), None)
-
-
-def _detail(usage: Mapping[str, Any], holder: str, name: str) -> int | None:
-    details = usage.get(holder)
-    return token_count(details.get(name)) if isinstance(details, dict) else None
+def _specified(meta: Mapping[str, Any], name: str) -> str | None:
+    """Return a name of Kong's metadata; Kong writes UNSPECIFIED for one that it does not know."""
+    found = name_of(meta.get(name))
+    return None if found == "UNSPECIFIED" else found

@@ -99,7 +99,7 @@ def _frames(body: bytes) -> Iterator[Mapping[str, Any]]:
 def _json(text: bytes) -> object:
     try:
         return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
 
 
@@ -162,17 +162,35 @@ def _normalised(found: Mapping[str, Any]) -> LlmUsage | None:
     return None
 
 
+def openai_counts(usage: Mapping[str, Any]) -> tuple[int | None, int | None, int | None, int | None]:
+    """Return input, output, cached and reasoning tokens of a usage object in OpenAI's format.
+
+    Some who speak the format count otherwise (xAI and Gemini leave reasoning out of the completion, some leave cached
+    tokens out of the prompt); their total gives it away.
+    """
+    read = _first(usage, "prompt_tokens", "input_tokens", "prompt_token")
+    written = _first(usage, "completion_tokens", "output_tokens", "completion_token")
+    cached = _detail(usage, ("prompt_tokens_details", "input_tokens_details"), "cached_tokens")
+    if cached is None:
+        cached = _first(usage, "prompt_cache_hit_tokens")  # DeepSeek's name for it
+    reasoning = _detail(usage, ("completion_tokens_details", "output_tokens_details"), "reasoning_tokens")
+    total = _first(usage, "total_tokens")
+    if read is not None and cached and (cached > read or total == read + cached + (written or 0)):
+        read += cached
+    if written is not None and reasoning and (reasoning > written or total == (read or 0) + written + reasoning):
+        written += reasoning
+    return read, written, cached, reasoning
+
+
 def _from_openai(usage: Mapping[str, Any], model: str | None) -> LlmUsage:
-    cached = _first(usage, "prompt_cache_hit_tokens")  # DeepSeek's name, inside the prompt's count
-    details_cached = _detail(usage, ("prompt_tokens_details", "input_tokens_details"), "cached_tokens")
+    read, written, cached, reasoning = openai_counts(usage)
     return LlmUsage(
         provider=family_of(model),
         model=model,
-        input_tokens=_first(usage, "prompt_tokens", "input_tokens"),
-        output_tokens=_first(usage, "completion_tokens", "output_tokens") or 0,  # embeddings write nothing
-        cached_tokens=details_cached or cached or 0,
-        reasoning_tokens=_detail(usage, ("completion_tokens_details", "output_tokens_details"), "reasoning_tokens")
-        or 0,
+        input_tokens=read,
+        output_tokens=written or 0,  # embeddings write nothing
+        cached_tokens=cached or 0,
+        reasoning_tokens=reasoning or 0,
     )
 
 
@@ -204,11 +222,14 @@ def _from_bedrock(usage: Mapping[str, Any], model: str | None) -> LlmUsage:
 
 def _from_gemini(usage: Mapping[str, Any], model: str | None) -> LlmUsage:
     thoughts = _first(usage, "thoughtsTokenCount") or 0
+    read = _sum(_first(usage, "promptTokenCount"), _first(usage, "toolUsePromptTokenCount") or 0)
+    candidates = _first(usage, "candidatesTokenCount") or 0
+    holds_thoughts = _first(usage, "totalTokenCount") == (read or 0) + candidates
     return LlmUsage(
         provider="gemini",
         model=model,
-        input_tokens=_sum(_first(usage, "promptTokenCount"), _first(usage, "toolUsePromptTokenCount") or 0),
-        output_tokens=(_first(usage, "candidatesTokenCount") or 0) + thoughts,
+        input_tokens=read,
+        output_tokens=candidates if holds_thoughts else candidates + thoughts,
         cached_tokens=_first(usage, "cachedContentTokenCount") or 0,
         reasoning_tokens=thoughts,
     )

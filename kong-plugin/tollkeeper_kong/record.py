@@ -200,7 +200,7 @@ def _llm(exchange: Exchange, read: LlmUsage | None) -> RecordLlm | UnsetType:
         return UNSET
     logged, cost = kong_llm(exchange.ai, stream=_streamed(exchange))
     exact = read or our_llm(exchange.tollkeeper)
-    if exact is None:
+    if exact is None or (exact.estimated and logged and logged.output_tokens):  # of two estimates, Kong saw more
         return _record_llm(logged, cost) if logged else UNSET
     if logged:
         cost = None if _counts(exact) != _counts(logged) else cost  # Kong's cost is of the counts that it saw

@@ -142,6 +142,18 @@ WHOLE = [
         "model": "deepseek-chat", "choices": [],
         "usage": {"prompt_tokens": 101, "completion_tokens": 37, "prompt_cache_hit_tokens": 64, "total_tokens": 138},
     }), (None, "deepseek-chat", 101, 37, 64, 0)),
+    Answer("xAI, reasoning outside of the completion", JSON, _json({
+        "model": "grok-4", "choices": [], "usage": {
+            "prompt_tokens": 101, "completion_tokens": 17, "total_tokens": 138, "prompt_tokens_details": {"cached_tokens": 64},
+            "completion_tokens_details": {"reasoning_tokens": 20}},
+    }), (None, "grok-4", 101, 37, 64, 20)),
+    Answer("a proxy that leaves cached tokens out of the prompt", JSON, _json({
+        "model": "claude-sonnet-4", "choices": [], "usage": {
+            "prompt_tokens": 50, "completion_tokens": 37, "total_tokens": 138, "prompt_tokens_details": {"cached_tokens": 51}},
+    }), ("anthropic", "claude-sonnet-4", 101, 37, 51, 0)),
+    Answer("Gemini, thoughts counted in", JSON, _json(
+        _gemini("x", {"promptTokenCount": 101, "candidatesTokenCount": 37, "thoughtsTokenCount": 20, "totalTokenCount": 138}, finish=True)
+    ), ("gemini", "gemini-2.5-flash", 101, 37, 0, 20)),
     Answer("Anthropic", JSON, _json({
         "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4",
         "content": [{"type": "tool_use", "name": "t", "input": {"usage": {"input_tokens": 1, "output_tokens": 1}}}],
@@ -183,8 +195,8 @@ STREAMS = [
         {"type": "message_stop"}, named=True,
     ), ("anthropic", "claude-sonnet-4", 101, 37, 51, 0)),
     Answer("Gemini stream", SSE, events(
-        _gemini("Hello", GEMINI_USAGE | {"candidatesTokenCount": 1, "thoughtsTokenCount": 20}),
-        _gemini(FAKE, GEMINI_USAGE | {"candidatesTokenCount": 9}), _gemini("!", GEMINI_USAGE, finish=True),
+        _gemini("Hello", GEMINI_USAGE | {"candidatesTokenCount": 1, "totalTokenCount": 122}),
+        _gemini(FAKE, GEMINI_USAGE | {"candidatesTokenCount": 9, "totalTokenCount": 130}), _gemini("!", GEMINI_USAGE, finish=True),
     ), ("gemini", "gemini-2.5-flash", 101, 37, 64, 20)),
     Answer("Mistral stream", SSE, events(
         _chat_chunk("Hello") | {"model": "mistral-small-latest"},

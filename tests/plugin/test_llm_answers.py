@@ -46,6 +46,7 @@ def test_bedrock_s_own_models_are_read(body: dict[str, object], expected: tuple[
         b"\xff\xfe{",
         b'{"error": {"message": "no", "code": "rate_limit_exceeded"}}', b'{"usage": {"used": "1 GB"}}',
         b'{"a": "\xff"}',
+        b"[" * 100_000,
     ],
 )  # fmt: skip
 def test_an_answer_without_usage_is_no_llm_call(body: bytes) -> None:

@@ -162,6 +162,22 @@ def test_a_cut_stream_that_our_filter_saw_stays_an_estimate() -> None:
     }  # fmt: skip
 
 
+def test_of_two_estimates_kong_s_is_taken_when_it_counted_an_answer() -> None:
+    """ai-proxy turned Anthropic's stream into OpenAI's format, without usage: our filter can only guess."""
+    ours = {"llm": {"model": "m", "input_tokens": 90, "output_tokens": 12, "stream": True, "estimated": True}}
+    llm = llm_of(recorded("ai-stream-payload") | {"tollkeeper": ours})
+    assert (llm["input_tokens"], llm["output_tokens"], llm["estimated"]) == (4, 7, True)
+    llm = llm_of(recorded("ai-stream") | {"tollkeeper": ours})  # Kong counted no answer at all
+    assert (llm["input_tokens"], llm["output_tokens"], llm["estimated"]) == (90, 12, True)
+
+
+def test_a_name_that_kong_does_not_know_is_left_out() -> None:
+    meta = {"provider_name": "UNSPECIFIED", "request_model": "UNSPECIFIED"}
+    llm = llm_of(with_ai({"proxy": {"meta": meta, "usage": USAGE}}))
+    assert "provider" not in llm
+    assert "model" not in llm
+
+
 def test_usage_read_from_the_body_goes_first() -> None:
     read = LlmUsage(provider="openai", model="gpt-4o", input_tokens=101, output_tokens=37)
     llm = record_of(recorded("ai-chat"), llm=read)["data"]["llm"]
@@ -251,7 +267,19 @@ def test_a_cost_is_a_plain_decimal(cost: float, written: str | None) -> None:
     assert plain_decimal(cost) == written
 
 
-@pytest.mark.parametrize("text", ["", "not json", "[]", "null", "{}", '{"request": 7}', '{"request": {"id": ""}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"request": {"id": "x", "headers": ' + "[" * 100_000,
+        "",
+        "not json",
+        "[]",
+        "null",
+        "{}",
+        '{"request": 7}',
+        '{"request": {"id": ""}}',
+    ],
+)
 def test_what_is_no_request_is_refused_with_the_place(text: str) -> None:
     with pytest.raises(NotAnExchange):
         exchange_from_serialize(text)
