@@ -48,6 +48,12 @@ class Settings(BaseSettings):
     late_event_grace_seconds: int = Field(
         default=3600, ge=0, description="How long after a period's end late events are waited for before it is billed."
     )
+    webhooks_to_loopback: bool = Field(
+        default=False, description="Allow webhook endpoints on this machine by plain http, for trying them out."
+    )
+    workers: int = Field(
+        default=1, ge=1, le=64, description="HTTP processes; more than one needs PostgreSQL (docs/jobs.md)."
+    )
     test_clock: bool = Field(
         default=False,
         description="Allow `tollkeeper clock advance`: time can be moved forward. Never in production.",
@@ -80,6 +86,8 @@ def _shown(value: object) -> str:
         return "not set"
     if isinstance(value, SecretStr):
         return "set"
+    if isinstance(value, bool):
+        return "on" if value else "off"
     return re.sub(r"(?<=://)([^:/@]*):[^@]*@", r"\1:***@", str(value))
 
 

@@ -13,15 +13,19 @@ from tollkeeper.catalog.draft import create_plan_draft
 from tollkeeper.catalog.publish import publish_plan
 from tollkeeper.catalog.spec import PlanSpec
 from tollkeeper.customers.customers import update_customer
-from tollkeeper.entitlements.nodes import Heartbeat, record_heartbeat
+from tollkeeper.entitlements.nodes import Heartbeat, record_heartbeat, watch_nodes
 from tollkeeper.invoices.billing_run import bill_due_periods
+from tollkeeper.invoices.close_invoice import mark_paid
 from tollkeeper.metering.accept import accept_events
 from tollkeeper.metering.event import Event
+from tollkeeper.payments.client import open_stand_in
+from tollkeeper.payments.sync import sync_due_invoices
 from tollkeeper.storage.session import Database
 from tollkeeper.subscriptions.subscribe import subscribe
 
 NOW = datetime(2026, 3, 18, 14, 30, tzinfo=UTC)
 FEBRUARY = datetime(2026, 2, 1, tzinfo=UTC)
+MARCH = datetime(2026, 3, 1, tzinfo=UTC)
 ADMIN, PASSWORD = "ada@example.com", "correct horse battery"
 CONSUMERS = {"booking-web": 60, "booking-app": 45, "cargo-api": 30, "crew-portal": 14, "nimbus-bot": 25, "tess": 9}
 
@@ -36,7 +40,11 @@ def fill(database: Database) -> None:
         _add_nodes(session)
     with database.transaction() as session:
         accept_events(session, list(_events()), now=NOW)
-    bill_due_periods(database, now=NOW)
+    for month_end in (FEBRUARY, MARCH):
+        bill_due_periods(database, now=month_end + timedelta(hours=2))
+        sync_due_invoices(database, open_stand_in(database), now=month_end + timedelta(hours=2))
+    with database.transaction() as session:
+        mark_paid(session, "INV-000001", now=FEBRUARY + timedelta(days=9))
 
 
 def _add_keys(session: Session) -> None:
@@ -50,8 +58,8 @@ def _add_plans(session: Session) -> None:
     add_feature(session, "flights_ok", route={"in": ["flights", "bookings"]}, status={"lt": "300"})
     add_feature(session, "output_tokens", "output_tokens")
     tiers = [
-        {"up_to": "1000", "unit_price": "0", "flat_price": "0"},
-        {"up_to": "5000", "unit_price": "0.01"},
+        {"up_to": "500", "unit_price": "0", "flat_price": "0"},
+        {"up_to": "1000", "unit_price": "0.01"},
         {"up_to": None, "unit_price": "0.0075"},
     ]
     calls = {"key": "calls", "feature": "flights_ok", "price": {"type": "graduated", "tiers": tiers}}
@@ -64,34 +72,25 @@ def _add_plans(session: Session) -> None:
     quota = {
         "key": "quota",
         "feature": "flights_ok",
-        "entitlement": {"type": "metered", "limit": "250", "usage_period": "P1M"},
+        "entitlement": {"type": "metered", "limit": "60", "usage_period": "P1M"},
     }
-    for key, name, currency, cards in (
-        ("pro", "Pro", "EUR", [flat("platform fee", "49.00") | {"key": "platform_fee"}, calls, tokens]),
-        (
-            "start-up",
-            "Start-up",
-            "USD",
-            [
-                flat("fee", "20.00"),
-                calls | {"entitlement": {"type": "metered", "limit": "2000", "is_soft_limit": True}},
-            ],
-        ),
-        ("free", "Free", "USD", [quota]),
-    ):
-        phases = [{"key": "main", "rate_cards": cards}]
-        create_plan_draft(
-            session, key, PlanSpec.model_validate({"name": name, "currency": currency, "phases": phases}), now=FEBRUARY
-        )
+    soft_limit = {"type": "metered", "limit": "250", "is_soft_limit": True}
+    plans = {
+        "pro": ("Pro", "EUR", [flat("platform_fee", "49.00"), calls, tokens]),
+        "start-up": ("Start-up", "USD", [flat("fee", "20.00"), calls | {"entitlement": soft_limit}]),
+        "free": ("Free", "USD", [quota]),
+    }
+    for key, (name, currency, cards) in plans.items():
+        spec = {"name": name, "currency": currency, "phases": [{"key": "main", "rate_cards": cards}]}
+        create_plan_draft(session, key, PlanSpec.model_validate(spec), now=FEBRUARY)
         publish_plan(session, key, now=FEBRUARY)
 
 
 def _add_customers(session: Session) -> None:
-    group = add_customer(
-        session, "kong-air-group", currency="EUR", time_zone="Europe/Berlin", email="billing@kong-air.example"
-    )
-    add_customer(session, "kong-air", "booking-web", "booking-app", currency="EUR", parent="kong-air-group")
-    add_customer(session, "kong-air-cargo", "cargo-api", currency="EUR", parent="kong-air-group")
+    berlin: dict[str, Any] = {"currency": "EUR", "time_zone": "Europe/Berlin"}
+    add_customer(session, "kong-air-group", **berlin, email="billing@kong-air.example")
+    add_customer(session, "kong-air", "booking-web", "booking-app", **berlin, parent="kong-air-group")
+    add_customer(session, "kong-air-cargo", "cargo-api", **berlin, parent="kong-air-group")
     add_customer(session, "nimbus", "nimbus-bot", email="founders@nimbus.example")
     add_customer(session, "tess", "tess")
     for key, name in (
@@ -102,7 +101,9 @@ def _add_customers(session: Session) -> None:
         ("tess", "Tess Okafor"),
     ):
         update_customer(session, key, {"name": name})
-    subscribe(session, group.key, "pro", start=FEBRUARY, now=FEBRUARY)
+    midnight_in_berlin = FEBRUARY - timedelta(hours=1)
+    for key in ("kong-air", "kong-air-cargo"):
+        subscribe(session, key, "pro", start=midnight_in_berlin, now=FEBRUARY)
     subscribe(session, "nimbus", "start-up", start=FEBRUARY, now=FEBRUARY)
     subscribe(session, "tess", "free", start=FEBRUARY, now=FEBRUARY)
 
@@ -172,3 +173,4 @@ def _add_nodes(session: Session) -> None:
             counters=counters,
         )
         record_heartbeat(session, beat, now=seen)
+    watch_nodes(session, now=NOW)

@@ -1,7 +1,8 @@
 """How pages write numbers, money and times; the same everywhere, in UTC and in English."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 from babel.dates import format_date
 from babel.numbers import format_currency, format_decimal
@@ -52,10 +53,12 @@ def write_price(amount: Decimal, currency: str) -> str:
     return format_currency(shown, currency, locale=LOCALE, currency_digits=False, decimal_quantization=False)
 
 
-def write_cadence(cadence: str) -> str:
-    """Write P1M as "month", P3M as "3 months"."""
+def write_cadence(cadence: str, is_counted: bool = False) -> str:  # noqa: FBT001, FBT002  # templates call it
+    """Write P1M as "month" ("1 month" if it is counted), P3M as "3 months"."""
     count, unit = int(cadence[1:-1]), UNITS[cadence[-1]]
-    return unit if count == 1 else f"{count} {unit}s"
+    if count == 1:
+        return f"1 {unit}" if is_counted else unit
+    return f"{count} {unit}s"
 
 
 def write_instant(instant: datetime | None) -> str:
@@ -65,18 +68,14 @@ def write_instant(instant: datetime | None) -> str:
     return f"{write_day(instant)}, {instant.astimezone(UTC):%H:%M} UTC"
 
 
-def write_day(day: date | datetime | None) -> str:
-    """Write a day: 10 Mar 2026."""
-    if day is None:
-        return "–"
-    if isinstance(day, datetime):
-        day = day.astimezone(UTC).date()
-    return format_date(day, "d MMM y", locale=LOCALE)
+def write_day(day: datetime | None, zone: str = "UTC") -> str:
+    """Write the day of an instant in a time zone: 10 Mar 2026."""
+    return "–" if day is None else format_date(day.astimezone(ZoneInfo(zone)).date(), "d MMM y", locale=LOCALE)
 
 
-def last_day(end: datetime) -> str:
+def last_day(end: datetime, zone: str = "UTC") -> str:
     """Write the last day of a half-open period: its end is the next period's first instant."""
-    return write_day(end - timedelta(microseconds=1))
+    return write_day(end - timedelta(microseconds=1), zone)
 
 
 def write_iso(instant: datetime) -> str:

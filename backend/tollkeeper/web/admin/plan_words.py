@@ -14,6 +14,11 @@ from tollkeeper.rating.unit import UnitPrice
 from tollkeeper.rating.volume import VolumePrice
 from tollkeeper.web.admin.formats import write_cadence, write_number, write_price
 
+ABOUT = {
+    "graduated": "Each unit at the price of its own tier.",
+    "volume": "All units at the price of the tier that the total falls in.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class TierWords:
@@ -32,6 +37,7 @@ class CardWords:
     feature: str | None
     cadence: str
     price: str
+    price_about: str
     tiers: tuple[TierWords, ...]
     terms: tuple[str, ...]
     entitlement: str
@@ -46,7 +52,8 @@ def describe_card(card: RateCard, currency: str) -> CardWords:
         key=card.key,
         feature=card.feature,
         cadence=write_cadence(card.billing_cadence),
-        price="free" if price is None else describe_price(price, currency),
+        price="Free" if price is None else describe_price(price, currency),
+        price_about="" if price is None else ABOUT.get(price.type, ""),
         tiers=tuple(
             TierWords(
                 units=_units(start, tier.up_to),
@@ -71,9 +78,9 @@ def describe_price(price: Price, currency: str) -> str:
         case PackagePrice():
             words = f"{write_price(price.amount, currency)} per started {write_number(price.package_size)}"
         case GraduatedPrice():
-            words = "graduated: each unit at the price of its own tier"
+            words = "Graduated"
         case VolumePrice():
-            words = "volume: all units at the price of the tier that the total falls in"
+            words = "Volume"
         case DynamicPrice():
             words = f"{write_number(price.multiplier)} × what the usage cost"
         case PercentagePrice():
@@ -122,6 +129,6 @@ def _entitlement(card: RateCard) -> str:
         case BooleanEntitlement():
             return "included"
         case None:
-            return "–"
+            return ""
         case _:
             return "included, with settings"

@@ -5,7 +5,7 @@ from datetime import timedelta
 from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
-from tollkeeper.customers.customers import list_customers
+from tollkeeper.customers.customers import get_customer, list_customers
 from tollkeeper.invoices.preview import revenue_so_far
 from tollkeeper.invoices.reading import list_invoices
 from tollkeeper.metering.measure import Question
@@ -37,13 +37,15 @@ def show() -> ResponseReturnValue:
         requests = series_by_day(session, Question(get_meter(session, "requests")), days)
         refused = series_by_day(session, Question(get_meter(session, "refused_requests")), days)
         invoices = list_invoices(session, limit=MOST_INVOICES)
-        names = {row.id: row for row in list_customers(session, limit=1)}
+        customers = {row.customer_id: get_customer(session, row.customer_id) for row in invoices}
+        has_customers = bool(list_customers(session, limit=1))
     return render_template(
         "admin/today.html",
         days=days,
         series=[*requests, *refused],
         invoices=invoices,
-        has_customers=bool(names),
+        customers=customers,
+        has_customers=has_customers,
         **_numbers(),
     )
 

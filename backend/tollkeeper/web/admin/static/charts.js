@@ -3,7 +3,7 @@
 
 const NUMBER = new Intl.NumberFormat("en", { maximumFractionDigits: 6 });
 const SHORT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
-const DAY = new Intl.DateTimeFormat("en", { day: "numeric", month: "short", timeZone: "UTC" });
+const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
 const charts = [];
 
 function colour(name) {
