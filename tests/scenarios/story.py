@@ -14,6 +14,7 @@ from tollkeeper.catalog.draft import create_plan_draft
 from tollkeeper.catalog.features import FeatureDraft, create_feature
 from tollkeeper.catalog.publish import publish_plan
 from tollkeeper.catalog.spec import PlanSpec
+from tollkeeper.catalog.tables import Plan, PlanVersion
 from tollkeeper.customers.customers import CustomerDraft, create_customer, find_customer, get_customer
 from tollkeeper.customers.map_consumer import map_consumer
 from tollkeeper.customers.tables import Customer
@@ -224,7 +225,7 @@ def _describe_invoice(session: Session, invoice: Invoice) -> str:
 
 
 def _describe_line(session: Session, invoice: Invoice, line: InvoiceLine) -> str:
-    plan = session.get_one(Subscription, line.subscription_id).plan_key
+    plan = session.get_one(Plan, session.get_one(PlanVersion, line.plan_version_id).plan_id).key
     card = line.rate_card_key
     quantity = format(line.quantity.normalize(), "f")
     what = {
