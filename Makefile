@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO_ARGS ?=
 TEST_ARGS ?= -n 2
 
-.PHONY: demo test lint unit serve lock clean
+.PHONY: demo test lint unit serve bench-rating lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the commands
@@ -33,6 +33,9 @@ unit: $(VENV)/.installed ## The tests alone (TEST_ARGS="-k name" for some of the
 
 serve: $(VENV)/.installed ## Run the backend on the embedded default
 	$(BIN)/tollkeeper serve
+
+bench-rating: $(VENV)/.installed ## What rating costs, by price model and number of tiers
+	$(BIN)/python benchmarks/rating/bench_rating.py
 
 lock: ## Resolve the pins of pyproject.toml into requirements.lock
 	$(BIN)/pip install --quiet uv

@@ -111,14 +111,20 @@ def round_fraction(amount: Fraction, currency: str) -> int:
 
 def round_half_up(number: Fraction) -> int:
     """Round to a whole number, half away from zero."""
-    numerator, denominator = abs(number.numerator), number.denominator
-    magnitude = (2 * numerator + denominator) // (2 * denominator)
-    return magnitude if number >= 0 else -magnitude
+    return round_ratio(number.numerator, number.denominator)
+
+
+def round_ratio(numerator: int, denominator: int) -> int:
+    """Round numerator / denominator, which is positive, to a whole number, half away from zero."""
+    magnitude = (2 * abs(numerator) + denominator) // (2 * denominator)
+    return magnitude if numerator >= 0 else -magnitude
 
 
 def to_decimal(number: Fraction) -> Decimal:
     """Return the decimal of a fraction without trailing zeros; one without a finite form is cut for showing."""
     denominator = number.denominator
+    if denominator == 1:
+        return Decimal(number.numerator)
     twos = (denominator & -denominator).bit_length() - 1
     denominator >>= twos
     fives = 0

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-from tollkeeper.rating.decimals import round_fraction, to_decimal
+from tollkeeper.money import currency_exponent
+from tollkeeper.rating.decimals import round_ratio, to_decimal
 from tollkeeper.rating.types import LineKind, RatedLine
 
 
@@ -30,13 +31,15 @@ class ExactLine:
     tier: int | None = None
 
     def rounded(self, currency: str) -> RatedLine:
-        """Round the line's amount, once."""
-        amount = self.quantity * Fraction(self.unit_price) * self.share
+        """Round the line's amount, once; in whole numbers, which is several times faster than fractions."""
+        price = self.unit_price.as_integer_ratio()
+        numerator = self.quantity.numerator * price[0] * self.share.numerator * 10 ** currency_exponent(currency)
+        denominator = self.quantity.denominator * price[1] * self.share.denominator
         return RatedLine(
             self.kind,
             self.description,
             to_decimal(self.quantity),
             self.unit_price,
-            round_fraction(amount, currency),
+            round_ratio(numerator, denominator),
             self.tier,
         )

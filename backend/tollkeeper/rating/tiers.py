@@ -66,16 +66,11 @@ def _check_order(value: Any, validate: Callable[[Any], Any]) -> Any:
 Tiers = Annotated[tuple[Tier, ...], Field(max_length=MOST_TIERS), WrapValidator(_check_order)]
 
 
-def is_reached(lower: Decimal, quantity: Fraction, *, is_first: bool) -> bool:
-    """Say whether the quantity goes into the tier above `lower`; the first tier is reached at zero usage, too."""
-    return is_first or quantity > lower
-
-
 def tier_lines(tiers: tuple[Tier, ...], index: int, quantity: Fraction, scope: str) -> Iterator[ExactLine]:
     """Yield the lines of one tier: its usage if there is some, its flat price if it has one."""
     tier = tiers[index]
     name = f"Tier {index + 1}"
-    if quantity > 0:
+    if quantity.numerator > 0:
         yield ExactLine(LineKind.USAGE, f"{name}: {scope}", quantity, tier.unit_price, tier=index)
     if tier.flat_price > 0:
         yield ExactLine(LineKind.FLAT, f"{name}: flat price", Fraction(1), tier.flat_price, tier=index)
