@@ -158,7 +158,7 @@ local function read_event(state, line)
   end
   local out, counts = state.out, state.counts
   remember_model(state, line)
-  local told = find(line, '"usage', 1, true) or find(line, '"billed_units"', 1, true)
+  local told = find(line, '"usage%a*"%s*:%s*{') or find(line, '"billed_units"', 1, true)  -- most events say "usage":null
   local known = told and collect(line, counts)
   if state.final and not known then
     return
