@@ -56,7 +56,7 @@ class Progress:
 def list_segments(directory: Path) -> list[Segment]:
     """Return the segments of all processes, oldest first; none if there is no directory."""
     found = []
-    with suppress(FileNotFoundError), os.scandir(directory) as entries:
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(directory) as entries:
         for entry in entries:
             match = _NAME.fullmatch(entry.name)
             if match is None:

@@ -1,6 +1,7 @@
 """How much of its byte cap the spool directory holds, and the policy when that is all."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,14 +42,15 @@ class SpoolSpace:
         self._take(self._used + size)
 
     def rescan_if_due(self) -> None:
-        """Read the directory, at most once a second."""
+        """Read the directory, at most once a second; a disk that cannot be read leaves the last figure."""
         if time.monotonic() - self._scanned_at >= RESCAN_SECONDS:
-            self.rescan()
+            with suppress(OSError):
+                self.rescan()
 
     def rescan(self) -> list[Segment]:
         """Read the directory now."""
-        segments = list_segments(self._directory)
         self._scanned_at = time.monotonic()
+        segments = list_segments(self._directory)
         self._take(sum(segment.size for segment in segments))
         return segments
 
