@@ -19,7 +19,7 @@ from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
 MOST_ANSWER_BYTES = 16 * 1024 * 1024
-_REFUSED_AS_INVALID = {400, 415, 422}
+_REFUSED_AS_INVALID = {400, 422}
 
 
 class BackendError(Exception):
