@@ -14,13 +14,13 @@ LONGEST_LINE_BYTES = 4 * 1024 * 1024
 
 
 class Place(msgspec.Struct, frozen=True):
-    """How far a file was read. Its first bytes tell it from another file that took its name or its inode."""
+    """How far a file was read. The bytes before that tell it from another file that took its name or its inode."""
 
     device: int
     inode: int
     offset: int = 0
-    head_bytes: int = 0
-    head_checksum: int = 0
+    tail_bytes: int = 0
+    tail_checksum: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,8 @@ def find_copy(path: Path, place: Place) -> "FollowedFile | None":
     for candidate in sorted(path.parent.glob(f"{path.name}?*")):
         with suppress(OSError):
             status = candidate.stat()
-            moved = Place(status.st_dev, status.st_ino, place.offset, place.head_bytes, place.head_checksum)
-            if place.head_bytes and (copy := open_file(candidate, moved)):
+            moved = msgspec.structs.replace(place, device=status.st_dev, inode=status.st_ino)
+            if place.tail_bytes and (copy := open_file(candidate, moved)):
                 return copy
     return None
 
@@ -87,20 +87,17 @@ class FollowedFile:
             if not end and len(buffer) == LONGEST_LINE_BYTES:
                 end, too_long, buffer = len(buffer), 1, b""
         lines = [line for line in buffer[:end].split(b"\n") if line.strip()]
-        return Lines(lines, self._place_at(self.place.offset + end), too_long)
+        place = self._place_at(self.place.offset + end) if end else self.place
+        return Lines(lines, place, too_long)
 
     def was_truncated(self) -> bool:
-        """Whether the file is shorter than the place, or begins otherwise than it did."""
-        head = os.pread(self._descriptor, self.place.head_bytes, 0)
-        return os.fstat(self._descriptor).st_size < self.place.offset or zlib.crc32(head) != self.place.head_checksum
+        """Whether the file is shorter than the place, or holds something else before it by now."""
+        tail = self._bytes_before(self.place.offset, self.place.tail_bytes)
+        return len(tail) < self.place.tail_bytes or zlib.crc32(tail) != self.place.tail_checksum
 
     def start_over(self) -> None:
         """Read from the first byte on."""
         self.place = Place(self.place.device, self.place.inode)
-
-    def has_unread(self) -> bool:
-        """Whether there is anything behind the place."""
-        return os.fstat(self._descriptor).st_size > self.place.offset
 
     def is_at(self, path: Path) -> bool:
         """Whether the path still names this file."""
@@ -114,8 +111,8 @@ class FollowedFile:
         os.close(self._descriptor)
 
     def _place_at(self, offset: int) -> Place:
-        place = self.place
-        if place.head_bytes >= min(offset, FINGERPRINT_BYTES):
-            return Place(place.device, place.inode, offset, place.head_bytes, place.head_checksum)
-        head = os.pread(self._descriptor, min(offset, FINGERPRINT_BYTES), 0)
-        return Place(place.device, place.inode, offset, len(head), zlib.crc32(head))
+        tail = self._bytes_before(offset, min(offset, FINGERPRINT_BYTES))
+        return Place(self.place.device, self.place.inode, offset, len(tail), zlib.crc32(tail))
+
+    def _bytes_before(self, offset: int, count: int) -> bytes:
+        return os.pread(self._descriptor, count, offset - count)
