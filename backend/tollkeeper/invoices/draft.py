@@ -27,6 +27,7 @@ from tollkeeper.storage.ids import new_id
 def draft_invoice(session: Session, payer: Customer, *, now: datetime) -> Invoice | None:
     """Put every waiting charge of the payer's family on a new draft; None if they come to nothing or less.
 
+    The caller has locked the payer, so that nobody else drafts from the same charges.
     A credit that is greater than what is due goes on waiting, and is taken off the next invoice.
     """
     family = family_of(session, payer.id)
@@ -63,7 +64,6 @@ def waiting_rows(session: Session, customer_ids: Sequence[str]) -> list[BilledPe
         select(BilledPeriod)
         .where(BilledPeriod.customer_id.in_(customer_ids), BilledPeriod.invoice_id.is_(None))
         .order_by(BilledPeriod.id)
-        .with_for_update()
     ).all()
     worth = [row for row in rows if row.amount_minor]
     newest = max((row.billed_at for row in worth), default=None)

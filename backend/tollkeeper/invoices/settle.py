@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from tollkeeper.errors import Unavailable
 from tollkeeper.invoices.charges import (
     ChargeName,
     PricedCharge,
@@ -26,6 +27,7 @@ from tollkeeper.subscriptions.tables import Subscription
 from tollkeeper.subscriptions.types import BillingPeriod
 from tollkeeper.usage.event_range import EventRange, event_range_of
 
+MOST_READS = 3
 Billed = dict[ChargeName, list[BilledPeriod]]
 
 
@@ -49,13 +51,26 @@ def settle_subscription(
     A repeat adds nothing: a charge's due amount less what its rows charged is zero then. The unique key of
     BilledPeriod refuses a second writer that would have come between.
     """
-    rows = gather_rows(session, subscription, currency, until=until, now=now)
-    for row in rows:
-        _add_events(session, row)
+    rows = _gather_with_events(session, subscription, currency, until=until, now=now)
     session.add_all(rows)
     session.flush()
     mark_billed(session, subscription, until=until)
     return Settled(rows)
+
+
+def _gather_with_events(
+    session: Session, subscription: Subscription, currency: str, *, until: datetime, now: datetime
+) -> list[BilledPeriod]:
+    """Return the rows with the events behind them; raises Unavailable if events will not hold still.
+
+    Two reads of a transaction may see two moments, and an event may come to the period between them: then
+    the number and its proof would not be of the same events, so both are read again.
+    """
+    for _ in range(MOST_READS):
+        rows = gather_rows(session, subscription, currency, until=until, now=now)
+        if all(_add_events(session, row) for row in rows):
+            return rows
+    raise Unavailable("events are coming to the period that is being billed; the next run tries again")
 
 
 def gather_rows(
@@ -167,12 +182,14 @@ def _proof_of(priced: PricedCharge, earlier: Sequence[BilledPeriod], charged: in
     }
 
 
-def _add_events(session: Session, row: BilledPeriod) -> None:
-    """Put the events behind a row into its proof, read one by one: a document has it, a preview does not."""
+def _add_events(session: Session, row: BilledPeriod) -> bool:
+    """Put the events behind a row, read one by one, into its proof; False if they are not those that it counts."""
     feature = row.proof["feature"]
-    if feature is not None:
-        found = event_range_of(session, row.customer_id, feature, row.period_start, row.period_end)
-        row.proof["events"] = describe_events(found)
+    if feature is None:
+        return True
+    found = event_range_of(session, row.customer_id, feature, row.period_start, row.period_end)
+    row.proof["events"] = describe_events(found)
+    return found.count == row.event_count
 
 
 def describe_events(found: EventRange) -> dict[str, Any]:
