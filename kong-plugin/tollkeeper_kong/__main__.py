@@ -4,6 +4,7 @@
 `-p PREFIX --socket-name NAME` to serve.
 """
 
+import os
 import signal
 import sys
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 
 import click
 
+from tollkeeper_kong.doctor import DoctorSettings, examine, examine_socket
 from tollkeeper_kong.dump import dump
 from tollkeeper_kong.follow import FollowOptions, run_follower
 from tollkeeper_kong.log import configure_logs
@@ -22,6 +24,7 @@ from tollkeeper_kong.settings import (
     log_option,
     serve_options,
     serve_settings,
+    socket_option,
     spool_options,
     spool_settings,
 )
@@ -110,6 +113,28 @@ def follow_command(file: Path, **options: Any) -> None:
     finally:
         spool.close()
         writer.close()
+
+
+@main.command("doctor")
+@click.option("--quick", is_flag=True, help="Only ask whether the plugin server answers: for health checks.")
+@click.option("--kong-admin", help="The address of Kong's Admin API, to see whether Kong knows the plugin.")
+@socket_option
+@backend_options
+@spool_options
+def doctor_command(quick: bool, kong_admin: str | None, **options: Any) -> None:  # noqa: FBT001 - click passes flags by name
+    """Look at everything between Kong and the backend, and say what to do."""
+    settings = DoctorSettings(
+        backend_settings(options), spool_settings(options), options["socket"], kong_admin, os.environ
+    )
+    findings = examine_socket(settings.socket_path) if quick else examine(settings)
+    failures = 0
+    for finding in findings:
+        failures += finding.level == "failure"
+        click.echo(f"{finding.level:8} {finding.subject}: {finding.text}")
+        if finding.advice:
+            click.echo(f"         -> {finding.advice}")
+    if failures:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -128,8 +128,9 @@ class PluginCollector(Collector):
 class MetricsServer:
     """Serves the metrics. During `kong reload` the old server still has the port: try again until it is free."""
 
-    def __init__(self, address: tuple[str, int], collector: Collector) -> None:
+    def __init__(self, address: tuple[str, int], collector: Collector, *, retry_seconds: float = RETRY_SECONDS) -> None:
         self._address = address
+        self._retry_seconds = retry_seconds
         self._registry = CollectorRegistry()
         self._registry.register(collector)
         prometheus_client.ProcessCollector(registry=self._registry)
@@ -137,6 +138,11 @@ class MetricsServer:
         self._server: WSGIServer | None = None
         self._thread = threading.Thread(target=self._bind, name="metrics", daemon=True)
         self._thread.start()
+
+    @property
+    def port(self) -> int | None:
+        """The port, once it could be bound."""
+        return None if self._server is None else self._server.server_port
 
     def stop(self) -> None:
         """Serve no more."""
@@ -156,7 +162,7 @@ class MetricsServer:
                 if not has_told:
                     has_told = True
                     log.warning("metrics_port_taken", address=f"{host}:{port}", error=str(error))
-                self._stop.wait(RETRY_SECONDS)
+                self._stop.wait(self._retry_seconds)
             else:
                 return
 

@@ -1,0 +1,173 @@
+"""`tollkeeper-kong doctor`: look at everything between Kong and the backend, and say what to do."""
+
+import email.utils
+import os
+import shutil
+import socket
+import stat
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgpack
+
+from tollkeeper_kong.backend_client import BackendAway, BackendClient, BackendError, KeyRefused, NotTheBackend
+from tollkeeper_kong.finding import Finding
+from tollkeeper_kong.registration import examine_registration
+from tollkeeper_kong.schema import NAME
+from tollkeeper_kong.settings import BackendSettings, SpoolSettings
+from tollkeeper_kong.shipper_state import load_counters
+from tollkeeper_kong.spool_space import SpoolSpace
+
+ANSWER_SECONDS = 2.0
+SLOW_SYNC_SECONDS = 0.05
+OLD_RECORD_SECONDS = 300.0
+LARGE_OFFSET_SECONDS = 30.0
+LEAST_FREE_BYTES = 256 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorSettings:
+    """Where to look."""
+
+    backend: BackendSettings
+    spool: SpoolSettings
+    socket_path: Path
+    admin_url: str | None
+    environment: Mapping[str, str]
+
+
+def examine(settings: DoctorSettings) -> Iterator[Finding]:
+    """Yield what is found, in the order of a request's way."""
+    yield from examine_registration(settings.admin_url, settings.environment, settings.socket_path)
+    yield from examine_socket(settings.socket_path)
+    yield from examine_spool(settings.spool)
+    yield from examine_backend(settings.backend)
+
+
+def examine_socket(path: Path) -> Iterator[Finding]:
+    """Look at the socket and at the server behind it."""
+    try:
+        mode = path.lstat().st_mode
+    except OSError as error:
+        advice = "start `tollkeeper-kong serve`, or name its socket with --socket"
+        yield Finding("failure", "socket", f"{path}: {error.strerror}", advice)
+        return
+    if not stat.S_ISSOCK(mode):
+        yield Finding("failure", "socket", f"{path} is no socket", "remove it and start the server again")
+        return
+    if mode & 0o007:
+        advice = "use --socket-mode 0600, or 0660 with a group that Kong shares"
+        yield Finding("warning", "socket", f"{path} is open to every user ({stat.S_IMODE(mode):04o})", advice)
+    try:
+        status = server_status(path)
+    except PermissionError:
+        advice = "run Kong as the same user, or give both a group and use --socket-mode 0660"
+        yield Finding("failure", "socket", f"{path} may not be opened by this user", advice)
+    except (OSError, ValueError) as error:
+        advice = "nobody listens: start the server; Kong's error log says why it ended"
+        yield Finding("failure", "server", f"does not answer ({type(error).__name__})", advice)
+    else:
+        instances = len(status["Plugins"][NAME]["Instances"])
+        yield Finding("ok", "server", f"process {status['Pid']} answers; Kong has started {instances} configurations")
+        if not instances:
+            yield Finding("hint", "server", "Kong has not used the plugin yet", "send a request through Kong")
+
+
+def server_status(path: Path, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+    """Ask the plugin server for its status. Raises OSError or ValueError."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(seconds)
+        connection.connect(str(path))
+        connection.sendall(msgpack.packb([0, 1, "plugin.GetStatus", []]))
+        unpacker = msgpack.Unpacker()
+        while received := connection.recv(65536):
+            unpacker.feed(received)
+            for reply in unpacker:
+                return dict(reply[3])
+    raise ValueError("the server hung up")
+
+
+def examine_spool(settings: SpoolSettings) -> Iterator[Finding]:
+    """Look at the spool: can it be written, how fast, what waits in it."""
+    directory = settings.directory
+    try:
+        sync_seconds = time_a_sync(directory)
+    except OSError as error:
+        advice = "create it for the server's user: install -d -m 0700 -o USER " + str(directory)
+        yield Finding("failure", "spool", f"{directory}: {error.strerror}", advice)
+        return
+    yield Finding("ok", "spool", f"{directory} can be written; a sync takes {sync_seconds * 1000:.1f} ms")
+    if sync_seconds > SLOW_SYNC_SECONDS and settings.fsync == "group":
+        advice = "use a faster disk, or --fsync interval, which may lose a second of records in a power cut"
+        yield Finding("warning", "spool", "the disk is slow to sync", advice)
+    free = shutil.disk_usage(directory).free
+    if free < max(LEAST_FREE_BYTES, settings.max_bytes // 8):
+        yield Finding(
+            "warning", "spool", f"{free // 1024**2} MiB are free", "free some space, or lower --spool-max-mib"
+        )
+    backlog, shipped = SpoolSpace(directory, settings.max_bytes).backlog(), load_counters(directory)
+    text = (
+        f"{backlog.records} records wait, the oldest for {backlog.oldest_age_seconds:.0f} s; {shipped.shipped} shipped"
+    )
+    if backlog.oldest_age_seconds > OLD_RECORD_SECONDS:
+        reason = shipped.last_error or "no shipper has said why"
+        yield Finding("warning", "shipper", f"{text}; {reason}", "see the backend below; is a shipper running?")
+    else:
+        yield Finding("ok", "shipper", text)
+    if shipped.set_aside:
+        advice = f"each is in {directory / 'rejected'} with the backend's reason"
+        yield Finding("warning", "shipper", f"the backend refused {shipped.set_aside} records", advice)
+
+
+def time_a_sync(directory: Path) -> float:
+    """Write and sync a small file; return the seconds. Raises OSError."""
+    with tempfile.NamedTemporaryFile(dir=directory, prefix=".doctor-") as file:
+        file.write(b"x" * 4096)
+        file.flush()
+        began = time.perf_counter()
+        os.fdatasync(file.fileno())
+        return time.perf_counter() - began
+
+
+def examine_backend(settings: BackendSettings) -> Iterator[Finding]:
+    """Ask the backend for verdicts; compare its clock with ours."""
+    client = BackendClient(settings.url, settings.key)
+    try:
+        with client.fetch_verdicts(None, 0) as answer:
+            date = answer.headers.get("Date")
+    except BackendError as error:
+        yield Finding("failure", "backend", f"{settings.url}: {error}", _advice(error))
+        return
+    finally:
+        client.close()
+    yield Finding("ok", "backend", f"{settings.url} answers node {settings.node} with verdicts")
+    offset = clock_offset(date, time.time())
+    if offset is not None and abs(offset) > LARGE_OFFSET_SECONDS:
+        advice = "set the clock (NTP): events from more than 5 minutes ahead are refused"
+        yield Finding("warning", "clock", f"the backend's clock is {offset:+.0f} s from ours", advice)
+    elif offset is not None:
+        yield Finding("ok", "clock", "agrees with the backend's to the second or so")
+
+
+def clock_offset(date: str | None, now: float) -> float | None:
+    """Return the seconds by which an HTTP Date is ahead of us; it is exact to one second."""
+    try:
+        return email.utils.parsedate_to_datetime(date or "").timestamp() + 0.5 - now
+    except ValueError:
+        return None
+
+
+def _advice(error: BackendError) -> str:
+    if isinstance(error, KeyRefused):
+        return (
+            "make a key with `tollkeeper keys create --scope ingest --scope gateway` and name its file: --api-key-file"
+        )
+    if isinstance(error, NotTheBackend):
+        return "check --backend-url: what answers there is not Tollkeeper, or a proxy stands between"
+    if isinstance(error, BackendAway):
+        return "is the backend running, and reachable from this host? Records are kept until it is"
+    return "see the backend's log"
