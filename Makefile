@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO_ARGS ?=
 TEST_ARGS ?= -n 2
 
-.PHONY: demo test lint unit serve bench-rating lock clean
+.PHONY: demo test lint unit serve assets screenshots bench-rating lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the commands
@@ -29,6 +29,7 @@ lint: $(VENV)/.installed ## Style, types and the order of the rooms
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.installed ## The tests alone (TEST_ARGS="-k name" for some of them)
+	@scripts/ensure_chromium.sh
 	$(BIN)/pytest $(TEST_ARGS)
 
 serve: $(VENV)/.installed ## Run the backend on the embedded default
@@ -36,6 +37,13 @@ serve: $(VENV)/.installed ## Run the backend on the embedded default
 
 bench-rating: $(VENV)/.installed ## What rating costs, by price model and number of tiers
 	$(BIN)/python benchmarks/rating/bench_rating.py
+
+assets: $(VENV)/.installed ## Copy what the pages need from npm (package.json), with its licences
+	$(BIN)/python scripts/vendor_assets.py
+
+screenshots: $(VENV)/.installed ## Take the pictures in docs/images
+	@scripts/ensure_chromium.sh
+	$(BIN)/python scripts/screenshots.py
 
 lock: ## Resolve the pins of pyproject.toml into requirements.lock
 	$(BIN)/pip install --quiet uv

@@ -202,5 +202,5 @@ def _finish(database: Database, sync: StripeSync, state: SyncState, problem: str
 
 def count_syncs(session: Session) -> dict[str, int]:
     """Return how many invoices are in each state of the sync, to show its progress."""
-    rows = session.execute(select(StripeSync.state, func.count()).group_by(StripeSync.state)).tuples()
+    rows = session.execute(select(StripeSync.state, func.count()).group_by(StripeSync.state))
     return dict(rows.all())

@@ -20,13 +20,16 @@ R = TypeVar("R")
 bearer_failures = FailureLimit(most=60, window=timedelta(minutes=1))
 
 
-def requires(scope: str) -> Callable[[Callable[P, R]], Callable[P, R | Response]]:
-    """Let only keys with the scope through; 401 without a valid key, 403 without the scope, 429 after many failures."""
+def requires(scope: str, *others: str) -> Callable[[Callable[P, R]], Callable[P, R | Response]]:
+    """Let only keys with one of the scopes through.
+
+    401 without a valid key, 403 without the scope, 429 after many failures.
+    """
 
     def decorate(view: Callable[P, R]) -> Callable[P, R | Response]:
         @functools.wraps(view)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> R | Response:
-            refusal = _admit(scope)
+            refusal = _admit((scope, *others))
             return refusal if refusal is not None else view(*args, **kwargs)
 
         guarded.required_scope = scope  # type: ignore[attr-defined]  # web/api/openapi.py reads it
@@ -42,7 +45,7 @@ def calling_key() -> ApiKey:
     return key
 
 
-def _admit(scope: str) -> Response | None:
+def _admit(scopes: tuple[str, ...]) -> Response | None:
     now = web_context().clock.now()
     caller = request.remote_addr or "unknown"
     wait = bearer_failures.seconds_to_wait(caller, now=now)
@@ -58,8 +61,9 @@ def _admit(scope: str) -> Response | None:
     if key is None:
         bearer_failures.note_failure(caller, now=now)
         return _unauthorized("The key is unknown, wrong or revoked.", error="invalid_token")
-    if not permits(key, scope):
-        return problem(403, "scope_missing", f"The key {key.label!r} has not the scope {scope!r} that this needs.")
+    if not any(permits(key, scope) for scope in scopes):
+        needed = " or ".join(repr(scope) for scope in scopes)
+        return problem(403, "scope_missing", f"The key {key.label!r} has not the scope {needed} that this needs.")
     if use_is_due(key, now=now):
         with transaction() as session:
             note_use(session, key.id, now=now)

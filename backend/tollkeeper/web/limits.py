@@ -37,5 +37,10 @@ class FailureLimit:
         with self._lock:
             self._failures.pop(caller, None)
 
+    def forget_all(self) -> None:
+        """Start afresh for everybody."""
+        with self._lock:
+            self._failures.clear()
+
     def _recent(self, caller: str, now: datetime) -> list[datetime]:
         return [at for at in self._failures.get(caller, ()) if now - at < self._window]

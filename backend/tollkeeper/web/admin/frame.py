@@ -86,6 +86,7 @@ def install_admin(app: Flask) -> None:
     app.session_interface = AdminSessions()
     csrf.init_app(app)
     formats.register_formats(app)
+    app.add_url_rule("/", "front_door", lambda: redirect(url_for("admin.today.show")))
     app.register_blueprint(blueprint)
 
 

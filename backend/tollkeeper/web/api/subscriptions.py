@@ -1,0 +1,238 @@
+"""Subscriptions over the API: subscribe, cancel, change the plan or a quantity, list what is billed when."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from flask import Blueprint
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
+
+from tollkeeper.catalog.tables import PlanVersion
+from tollkeeper.customers.customers import get_customer
+from tollkeeper.rating.decimals import NonNegative, plain
+from tollkeeper.subscriptions.billing_periods import billing_periods
+from tollkeeper.subscriptions.cancel import cancel
+from tollkeeper.subscriptions.change_plan import change_plan
+from tollkeeper.subscriptions.changing import get_subscription
+from tollkeeper.subscriptions.listing import list_subscriptions
+from tollkeeper.subscriptions.set_quantity import set_quantity
+from tollkeeper.subscriptions.state import state_at
+from tollkeeper.subscriptions.subscribe import SubscribeOptions, subscribe
+from tollkeeper.subscriptions.tables import Subscription
+from tollkeeper.subscriptions.timeline import load_timeline
+from tollkeeper.subscriptions.types import BillingPeriod
+from tollkeeper.web.api.conventions import endpoint
+from tollkeeper.web.api.paging import Page, PageQuery, page_of
+from tollkeeper.web.context import snapshot, transaction, web_context
+
+blueprint = Blueprint("api_subscriptions", __name__, url_prefix="/api/v1/subscriptions")
+
+When = Annotated[
+    Literal["now", "period_end"] | AwareDatetime,
+    Field(description="now, period_end (of the longest cadence), or an instant to come."),
+]
+
+
+class SubscriptionIn(BaseModel):
+    """A customer to be put on a plan."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    customer: Annotated[str, Field(description="Key or id.")]
+    plan: Annotated[str, Field(description="Key; its published version is taken.")]
+    start: Annotated[AwareDatetime | None, Field(description="Past or to come; by default now.")] = None
+    anchor: Annotated[AwareDatetime | None, Field(description="Where periods begin; by default the start.")] = None
+    time_zone: Annotated[str | None, Field(description="Whose calendar; by default the customer's.")] = None
+    ends_at: Annotated[AwareDatetime | None, Field(description="Exclusive; by default it goes on.")] = None
+    quantities: Annotated[
+        dict[str, NonNegative], Field(description="Seats by key of a flat rate card.", max_length=200)
+    ] = {}
+
+
+class CancelIn(BaseModel):
+    """When it ends."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    at: When = "period_end"
+
+
+class ChangePlanIn(BaseModel):
+    """Which plan, from when."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    plan: Annotated[str, Field(description="Key; its published version is taken.")]
+    at: When = "now"
+
+
+class QuantityIn(BaseModel):
+    """How many, from when."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rate_card: Annotated[str, Field(description="Key of a flat rate card of the plan.")]
+    quantity: NonNegative
+    at: When = "now"
+
+
+class SubscriptionOut(BaseModel):
+    """A subscription; `state` is scheduled, active or ended, `plan_version` the one in force now."""
+
+    id: str
+    customer_id: str
+    customer: str
+    plan: str
+    plan_version_id: str
+    plan_version: Annotated[int | None, Field(description="Null before the start and after the end.")]
+    phase: str | None
+    state: str
+    status: Annotated[str, Field(description="canceled once an end is set")]
+    time_zone: str
+    anchor: datetime
+    started_at: datetime
+    ends_at: datetime | None
+    created_at: datetime
+    canceled_at: datetime | None
+
+
+class ChargeOut(BaseModel):
+    """What one rate card charges for one stretch of time; prices are on invoices."""
+
+    rate_card: str
+    phase: str
+    plan_version_id: str
+    start: datetime
+    end: datetime
+    due_at: datetime
+    in_advance: bool
+    quantity: str
+    fraction: Annotated[str, Field(description="Of the full period, as a fraction.", examples=["1", "1/2"])]
+
+
+class ChargesOut(BaseModel):
+    """Charges by the time that they fall due."""
+
+    items: list[ChargeOut]
+
+
+class SubscriptionQuery(PageQuery):
+    """All, or a customer's."""
+
+    customer: Annotated[str | None, Field(description="Key or id.")] = None
+
+
+class ChargesQuery(BaseModel):
+    """A stretch of time."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    since: Annotated[AwareDatetime | None, Field(description="By default the start.")] = None
+    until: Annotated[AwareDatetime | None, Field(description="By default now.")] = None
+
+
+@blueprint.get("")
+@endpoint("read", query=SubscriptionQuery, answer=Page[SubscriptionOut])
+def list_all_subscriptions(query: SubscriptionQuery) -> Page[SubscriptionOut]:
+    """List subscriptions, oldest first; of one customer with `customer`."""
+    now = web_context().clock.now()
+    with snapshot() as session:
+        customer_id = get_customer(session, query.customer).id if query.customer else None
+        rows = list_subscriptions(session, customer_id=customer_id, after=query.after(), limit=query.limit + 1)
+        return page_of(rows, query.limit, lambda row: _describe(session, row, now), lambda row: row.id)
+
+
+@blueprint.post("")
+@endpoint("write", body=SubscriptionIn, answer=SubscriptionOut, status=201)
+def create_subscription(body: SubscriptionIn) -> SubscriptionOut:
+    """Put a customer on a plan: now, later or backdated."""
+    now = web_context().clock.now()
+    options = SubscribeOptions(body.anchor, body.time_zone, body.ends_at, body.quantities)
+    with transaction() as session:
+        made = subscribe(session, body.customer, body.plan, start=body.start or now, now=now, options=options)
+        return _describe(session, made, now)
+
+
+@blueprint.get("/<subscription_id>")
+@endpoint("read", answer=SubscriptionOut)
+def show_subscription(subscription_id: str) -> SubscriptionOut:
+    """Show one subscription."""
+    with snapshot() as session:
+        return _describe(session, get_subscription(session, subscription_id), web_context().clock.now())
+
+
+@blueprint.get("/<subscription_id>/charges")
+@endpoint("read", query=ChargesQuery, answer=ChargesOut)
+def list_charges(subscription_id: str, query: ChargesQuery) -> ChargesOut:
+    """List which rate cards charge for which time, and when that falls due."""
+    with snapshot() as session:
+        subscription = get_subscription(session, subscription_id)
+        until = query.until or web_context().clock.now()
+        found = billing_periods(session, subscription, since=query.since or subscription.started_at, until=until)
+        return ChargesOut(items=[_charge(period) for period in found])
+
+
+@blueprint.post("/<subscription_id>/cancel")
+@endpoint("write", body=CancelIn, answer=SubscriptionOut)
+def cancel_subscription(subscription_id: str, body: CancelIn) -> SubscriptionOut:
+    """End a subscription: now, when its period ends, or at an instant to come."""
+    now = web_context().clock.now()
+    with transaction() as session:
+        return _describe(session, cancel(session, subscription_id, at=body.at, now=now), now)
+
+
+@blueprint.post("/<subscription_id>/change-plan")
+@endpoint("write", body=ChangePlanIn, answer=SubscriptionOut)
+def change_subscription_plan(subscription_id: str, body: ChangePlanIn) -> SubscriptionOut:
+    """Move a subscription to another plan, or to its plan's newest version."""
+    now = web_context().clock.now()
+    with transaction() as session:
+        return _describe(session, change_plan(session, subscription_id, body.plan, at=body.at, now=now), now)
+
+
+@blueprint.post("/<subscription_id>/quantity")
+@endpoint("write", body=QuantityIn, answer=SubscriptionOut)
+def set_subscription_quantity(subscription_id: str, body: QuantityIn) -> SubscriptionOut:
+    """Change how many of a flat rate card (seats) a subscription has."""
+    now = web_context().clock.now()
+    with transaction() as session:
+        quantity = Decimal(body.quantity)
+        changed = set_quantity(session, subscription_id, body.rate_card, quantity, at=body.at, now=now)
+        return _describe(session, changed, now)
+
+
+def _describe(session: Session, row: Subscription, now: datetime) -> SubscriptionOut:
+    segment = load_timeline(session, row).segment_at(now)
+    version = session.get_one(PlanVersion, segment.plan_version_id).version if segment else None
+    return SubscriptionOut(
+        id=row.id,
+        customer_id=row.customer_id,
+        customer=get_customer(session, row.customer_id).key,
+        plan=row.plan_key,
+        plan_version_id=row.plan_version_id,
+        plan_version=version,
+        phase=segment.phase.key if segment else None,
+        state=state_at(row, now),
+        status=row.status,
+        time_zone=row.time_zone,
+        anchor=row.anchor,
+        started_at=row.started_at,
+        ends_at=row.ends_at,
+        created_at=row.created_at,
+        canceled_at=row.canceled_at,
+    )
+
+
+def _charge(period: BillingPeriod) -> ChargeOut:
+    return ChargeOut(
+        rate_card=period.rate_card.key,
+        phase=period.phase_key,
+        plan_version_id=period.plan_version_id,
+        start=period.start,
+        end=period.end,
+        due_at=period.due_at,
+        in_advance=period.is_in_advance,
+        quantity=plain(period.quantity),
+        fraction=str(period.fraction),
+    )

@@ -1,0 +1,209 @@
+"""What the admin pages say and do, without a browser and so without JavaScript."""
+
+import re
+
+import pytest
+from flask import Flask
+
+from tests.web.seeded import NOW
+from tests.web.visitor import Visitor, text_of
+from tollkeeper.access.keys import authenticate
+from tollkeeper.customers.customers import get_customer
+from tollkeeper.customers.map_consumer import list_mappings
+from tollkeeper.storage.session import Database
+
+
+def test_today_shows_what_was_counted_and_what_it_comes_to(ada: Visitor) -> None:
+    page = ada.text("/admin/")
+    # 18 March: 106 requests that were let through and 2 that were refused
+    assert "Requests 106 4,450 in 30 days" in page
+    assert "Refused 2 42 in 30 days" in page
+    assert "INV-000004 Nimbus Travel Labs" in page
+    revenue = ada.text("/admin/today/revenue")
+    assert "€121.02" in revenue
+    assert "$20.00" in revenue
+
+
+def test_an_invoice_shows_its_lines_by_subsidiary_and_they_add_up(ada: Visitor) -> None:
+    page = ada.text("/admin/invoices/INV-000003")
+    assert "Sub-total Kong Air €75.48" in page
+    assert "Sub-total Kong Air Cargo €54.00" in page
+    # 75.48 + 54.00
+    assert "Total €129.48" in page
+    assert "stand-in for Stripe" in page
+
+
+def test_invoices_are_filtered_by_state(ada: Visitor) -> None:
+    assert "INV-000001" in ada.text("/admin/invoices?status=paid")
+    assert "INV-000002" not in ada.text("/admin/invoices?status=paid")
+    assert "No invoice is void." in ada.text("/admin/invoices?status=void")
+
+
+def test_a_plan_is_told_in_words(ada: Visitor) -> None:
+    page = ada.text("/admin/plans/pro")
+    assert "€49.00, in advance" in page
+    assert "up to 500 €0.00" in page
+    assert "above 1,000 €0.0075" in page
+    assert "€5.00 per started 10,000" in page
+    assert "2,000 free in each period" in page
+    assert "60 each month, then refuses with 429" in ada.text("/admin/plans/free")
+
+
+def test_a_customer_is_created_edited_and_archived(ada: Visitor) -> None:
+    new = {
+        "name": "Zephyr",
+        "key": "zephyr",
+        "currency": "eur",
+        "time_zone": "Europe/Paris",
+        "parent": "kong-air-group",
+    }
+    assert ada.submit("/admin/customers/new", **new).location == "/admin/customers/zephyr"
+    page = ada.text("/admin/customers/zephyr")
+    assert "Paid by Kong Air Group" in page
+    assert "Currency EUR" in page
+    changes = {"name": "Zephyr Sarl", "currency": "EUR", "time_zone": "Europe/Paris", "parent": "kong-air-group"}
+    ada.submit("/admin/customers/zephyr/edit", **changes)
+    assert "Zephyr Sarl" in ada.text("/admin/customers")
+    ada.submit("/admin/customers/zephyr/archive", on="/admin/customers/zephyr")
+    assert "zephyr" not in ada.text("/admin/customers")
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong", "message"),
+    [
+        ("currency", "EURO", "is no ISO 4217 currency"),
+        ("time_zone", "Mars/Base", "is no time zone"),
+        ("parent", "nobody", "there is no customer 'nobody'"),
+        ("key", "tess", "a customer with the key 'tess' is there already"),
+        ("currency", "JPY", "have one currency"),
+    ],
+)
+def test_a_wrong_customer_is_shown_again_with_what_is_wrong(ada: Visitor, field: str, wrong: str, message: str) -> None:
+    new = {"name": "Zephyr", "key": "zephyr", "currency": "EUR", "time_zone": "UTC", "parent": "kong-air-group"}
+    answer = ada.submit("/admin/customers/new", **{**new, field: wrong})
+    assert answer.status_code == 422
+    assert message in text_of(answer)
+    assert 'value="Zephyr"' in answer.get_data(as_text=True)
+
+
+def test_a_parent_can_be_taken_away(ada: Visitor) -> None:
+    changes = {"name": "Kong Air Cargo", "currency": "EUR", "time_zone": "UTC", "parent": ""}
+    ada.submit("/admin/customers/kong-air-cargo/edit", **changes)
+    assert "Paid by itself" in ada.text("/admin/customers/kong-air-cargo")
+
+
+def test_an_unmapped_consumer_is_mapped_with_one_form(ada: Visitor, books_database: Database) -> None:
+    assert "crew-portal" in ada.text("/admin/unmapped")
+    answer = ada.submit(
+        "/admin/unmapped", subject="consumer:crew-portal", customer="kong-air", since="2026-02-01T00:00:00Z"
+    )
+    assert answer.location == "/admin/unmapped"
+    assert "Everything that was sent belongs to a customer." in ada.text("/admin/unmapped")
+    with books_database.snapshot() as session:
+        mappings = list_mappings(session, customer_id=get_customer(session, "kong-air").id)
+    assert "consumer:crew-portal" in [mapping.value for mapping in mappings]
+
+
+def test_a_mapping_that_is_refused_says_why(ada: Visitor) -> None:
+    ada.submit("/admin/unmapped", subject="consumer:tess", customer="kong-air", since="")
+    assert "Not mapped: the consumer is mapped by subject" in ada.text("/admin/unmapped")
+
+
+def test_a_consumer_is_mapped_and_ended_on_the_customers_page(ada: Visitor) -> None:
+    on = "/admin/customers/nimbus"
+    ada.submit(f"{on}/consumers", on=on, match="username", value="nimbus-web", since="")
+    page = ada.get(on).get_data(as_text=True)
+    assert "nimbus-web" in page
+    wrong = ada.submit(f"{on}/consumers", on=on, match="username", value="", since="")
+    assert wrong.status_code == 422
+    assert "must not be empty" in text_of(wrong)
+
+
+def test_a_plan_is_started_and_cancelled(ada: Visitor) -> None:
+    on = "/admin/customers/tess"
+    ada.submit(f"{on}/subscriptions", on=on, plan="start-up", start="")
+    page = ada.get(on).get_data(as_text=True)
+    assert "Subscribed to Start-up." in page
+    cancel = re.findall(r'action="(/admin/customers/tess/subscriptions/[^"]+/cancel)"', page)
+    assert len(cancel) == 2
+    ada.submit(cancel[-1], on=on, at="now")
+    assert "Start-up ended" in ada.text(on)
+    ada.submit(cancel[0], on=on, at="period_end")
+    assert "1 Apr 2026, 00:00 UTC" in ada.text(on)
+
+
+def test_the_same_plan_twice_is_refused_with_the_reason(ada: Visitor) -> None:
+    on = "/admin/customers/tess"
+    ada.submit(f"{on}/subscriptions", on=on, plan="free", start="")
+    assert "Not subscribed: the customer is on plan 'free' since" in ada.text(on)
+
+
+def test_an_api_key_is_shown_once_and_revoked(ada: Visitor, books_database: Database) -> None:
+    made = ada.submit("/admin/api-keys", label="node-9", scopes=["ingest", "gateway"])
+    token = re.search(r"tk_[0-9a-f]{26}_[0-9a-f]{64}", made.get_data(as_text=True))
+    assert token is not None
+    assert made.headers["Cache-Control"] == "no-store"
+    with books_database.snapshot() as session:
+        key = authenticate(session, token[0], now=NOW)
+    assert key is not None
+    assert token[0] not in ada.get("/admin/api-keys").get_data(as_text=True)
+    ada.submit(f"/admin/api-keys/{key.id}/revoke", on="/admin/api-keys")
+    with books_database.snapshot() as session:
+        assert authenticate(session, token[0], now=NOW) is None
+
+
+def test_an_api_key_without_scopes_is_refused_beside_the_field(ada: Visitor) -> None:
+    answer = ada.submit("/admin/api-keys", label="node-9")
+    assert answer.status_code == 422
+    assert "choose from ingest" in text_of(answer)
+
+
+def test_usage_is_split_by_customer_and_by_a_dimension(ada: Visitor) -> None:
+    by_customer = ada.text("/admin/usage?what=meter:requests&by=customer&days=7")
+    assert "Kong Air Cargo" in by_customer
+    by_model = ada.text("/admin/usage?what=meter:output_tokens&by=model&customer=nimbus")
+    assert "gpt-4o-mini" in by_model
+    assert "claude-sonnet-4-5" in by_model
+
+
+def test_a_silent_node_is_seen(ada: Visitor) -> None:
+    assert "node-8 version 0.1.0 silent" in ada.text("/admin/nodes")
+
+
+def test_no_secret_is_on_the_settings_page(ada: Visitor) -> None:
+    page = ada.text("/admin/health")
+    assert "TOLLKEEPER_SECRET_KEY Signs sessions" in page
+    assert "of the tests" not in page
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("/admin/customers/nobody", 404, "there is no customer 'nobody'"),
+        ("/admin/nothing", 404, "There is nothing here"),
+        ("/admin/invoices?status=lost", 422, "choose from draft"),
+        ("/admin/usage?what=meter:none", 404, "there is no meter 'none'"),
+    ],
+)
+def test_an_error_is_a_page_with_a_way_on(ada: Visitor, path: str, status: int, words: str) -> None:
+    answer = ada.get(path)
+    assert (answer.status_code, answer.mimetype) == (status, "text/html")
+    assert words in text_of(answer)
+    assert "Go to Today" in text_of(answer)
+
+
+def test_a_fault_of_ours_is_a_page_that_tells_nothing_of_the_inside(
+    ada: Visitor, admin_app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> str:
+        raise ZeroDivisionError("inner words")
+
+    monkeypatch.setitem(admin_app.view_functions, "admin.plans.show_list", fail)
+    answer = ada.get("/admin/plans")
+    assert (answer.status_code, answer.mimetype) == (500, "text/html")
+    assert "Something failed here" in text_of(answer)
+    assert "inner words" not in text_of(answer)
+
+
+def test_the_front_door_leads_to_today(ada: Visitor) -> None:
+    assert ada.get("/").location == "/admin/"
