@@ -19,17 +19,22 @@ import tollkeeper.storage.test_clock
 import tollkeeper.subscriptions.tables
 from tollkeeper.clock import Clock, SystemClock
 from tollkeeper.config import Settings
+from tollkeeper.jobs.advance import advance_clock
+from tollkeeper.jobs.context import make_job_context
 from tollkeeper.metering.builtin import seed_builtin_meters
 from tollkeeper.payments.webhooks import WebhookSettings
 from tollkeeper.storage.base import Base
 from tollkeeper.storage.engine import open_engine
 from tollkeeper.storage.session import Database
+from tollkeeper.storage.test_clock import open_clock
 from tollkeeper.web import health
 from tollkeeper.web.admin.frame import install_admin, render_problem
 from tollkeeper.web.api import access as api_access
 from tollkeeper.web.api import catalog as api_catalog
 from tollkeeper.web.api import customers as api_customers
+from tollkeeper.web.api import entitlements as api_entitlements
 from tollkeeper.web.api import events as api_events
+from tollkeeper.web.api import gateway as api_gateway
 from tollkeeper.web.api import invoices as api_invoices
 from tollkeeper.web.api import kong as api_kong
 from tollkeeper.web.api import meters as api_meters
@@ -37,6 +42,8 @@ from tollkeeper.web.api import openapi
 from tollkeeper.web.api import payments as api_payments
 from tollkeeper.web.api import plans as api_plans
 from tollkeeper.web.api import rating as api_rating
+from tollkeeper.web.api import subscriptions as api_subscriptions
+from tollkeeper.web.api import test_clock as api_test_clock
 from tollkeeper.web.api import usage as api_usage
 from tollkeeper.web.context import WebContext
 from tollkeeper.web.errors import register_error_handlers
@@ -70,6 +77,10 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     api_rating.blueprint,
     api_events.blueprint,
     api_usage.blueprint,
+    api_subscriptions.blueprint,
+    api_entitlements.blueprint,
+    api_gateway.blueprint,
+    api_test_clock.blueprint,
     api_meters.blueprint,
     api_kong.blueprint,
     api_customers.blueprint,
@@ -81,10 +92,9 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
 def create_app(settings: Settings, *, database: Database | None = None, clock: Clock | None = None) -> Flask:
     """Return the Flask application; `database` and `clock` replace what the settings would open."""
     app = Flask("tollkeeper.web", static_folder=None)
+    database = database or Database(open_engine(settings.database_url))
     app.extensions["tollkeeper"] = WebContext(
-        database=database or Database(open_engine(settings.database_url)),
-        clock=clock or SystemClock(),
-        shown_settings=settings.describe(),
+        database=database, clock=clock or _clock_of(app, settings, database), shown_settings=settings.describe()
     )
     app.extensions["tollkeeper.stripe_webhooks"] = _webhook_settings(settings)
     app.config["MAX_CONTENT_LENGTH"] = MOST_REQUEST_BYTES
@@ -97,6 +107,18 @@ def create_app(settings: Settings, *, database: Database | None = None, clock: C
     register_error_handlers(app, render_problem)
     register_security_headers(app)
     return app
+
+
+def _clock_of(app: Flask, settings: Settings, database: Database) -> Clock:
+    """Return the system's clock, or the test clock; then the API may advance it."""
+    if not settings.test_clock:
+        return SystemClock()
+    opened = open_clock(database, is_test_clock=True)
+    context = make_job_context(settings, database, opened.clock)
+    offset = opened.offset
+    assert offset is not None
+    app.extensions[api_test_clock.EXTENSION] = lambda to: advance_clock(context, offset, to)
+    return opened.clock
 
 
 def _webhook_settings(settings: Settings) -> WebhookSettings:

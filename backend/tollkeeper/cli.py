@@ -12,13 +12,16 @@ from tollkeeper.errors import InvalidInput, TollkeeperError
 COMMANDS = {
     "bill": "bill",
     "check-books": "check_books",
+    "clock": "clock",
     "demo": "demo",
     "invoice": "invoice",
     "admin": "admin",
     "keys": "keys",
+    "jobs": "jobs",
     "kong": "kong",
     "plan": "plan",
     "price": "price",
+    "serve": "serve",
 }
 
 

@@ -7,13 +7,14 @@ jump back.
 
 import threading
 import time
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import BigInteger, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from tollkeeper.clock import SystemClock
-from tollkeeper.errors import Conflict, InvalidInput, NotAllowed
+from tollkeeper.clock import Clock, ShiftedClock, SystemClock
+from tollkeeper.errors import Conflict, NotAllowed
 from tollkeeper.storage.base import Base
 from tollkeeper.storage.session import Database
 from tollkeeper.storage.upsert import insert_ignoring
@@ -52,19 +53,17 @@ def require_unshifted(session: Session) -> None:
         )
 
 
-def move_test_clock(session: Session, to: datetime) -> None:
-    """Set the time forward to an instant; it goes on from there.
-
-    Raises NotAllowed if no server with the test clock has run on this database, InvalidInput for a time that
-    is not ahead of the tenant's.
-    """
-    row = session.scalar(select(TestClock).with_for_update().execution_options(populate_existing=True))
-    if row is None:
+def require_open_test_clock(session: Session) -> None:
+    """Raise NotAllowed unless a server with the test clock has run on this database."""
+    if session.get(TestClock, 1) is None:
         raise NotAllowed("the test clock is closed: start the server with TOLLKEEPER_TEST_CLOCK=1 first")
-    offset = (to - SystemClock().now()) // MICROSECOND
-    if offset < row.offset_microseconds:
-        raise InvalidInput.of("/to", "is not after the tenant's current time; time never goes backwards")
-    row.offset_microseconds = offset
+
+
+def move_test_clock(session: Session, to: datetime) -> None:
+    """Set the tenant's time to an instant, from which it goes on; time that is there already is left alone."""
+    require_open_test_clock(session)
+    row = session.scalars(select(TestClock).with_for_update().execution_options(populate_existing=True)).one()
+    row.offset_microseconds = max(row.offset_microseconds, (to - SystemClock().now()) // MICROSECOND)
 
 
 class OffsetReader:
@@ -89,3 +88,24 @@ class OffsetReader:
         """Read anew at the next call."""
         with self._lock:
             self._read_at = float("-inf")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedClock:
+    """A process's clock, and the reader of its offset if it is a test clock."""
+
+    clock: Clock
+    offset: OffsetReader | None = None
+
+
+def open_clock(database: Database, *, is_test_clock: bool) -> OpenedClock:
+    """Return the clock that a process asks for the time; `tollkeeper serve` allows its advance, nothing else does.
+
+    Raises Conflict without the test clock on a database whose time was advanced.
+    """
+    if not is_test_clock:
+        with database.snapshot() as session:
+            require_unshifted(session)
+        return OpenedClock(SystemClock())
+    offset = OffsetReader(database)
+    return OpenedClock(ShiftedClock(offset), offset)

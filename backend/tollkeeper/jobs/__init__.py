@@ -1,0 +1,1 @@
+"""Time's door: the timetable as code, one leader, a runner that counts and logs, and the test clock's advance."""

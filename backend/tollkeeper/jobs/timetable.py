@@ -1,0 +1,84 @@
+"""What runs when. The order is that of `tollkeeper jobs run --once` and of the test clock's steps."""
+
+from tollkeeper.clock import SystemClock
+from tollkeeper.entitlements.nodes import watch_nodes
+from tollkeeper.entitlements.purge import purge_removed
+from tollkeeper.entitlements.refresh import has_work, refresh_verdicts
+from tollkeeper.entitlements.survey import survey_usage
+from tollkeeper.invoices.billing_run import bill_due_periods
+from tollkeeper.jobs.context import JobContext
+from tollkeeper.jobs.runner import Job
+from tollkeeper.metering.totals import merge_totals
+from tollkeeper.metering.touched import prune_batches
+from tollkeeper.notifications.deliver import deliver_due, has_notifications_due, spread_notifications
+from tollkeeper.payments.apply_events import apply_stripe_events
+from tollkeeper.payments.sync import sync_due_invoices
+
+MOST_ROUNDS = 100
+
+
+def refresh(context: JobContext) -> int:
+    """Bring verdicts up to date: count in a reading transaction, apply in a short writing one."""
+    published = 0
+    for _ in range(MOST_ROUNDS):
+        now = context.clock.now()
+        with context.database.snapshot() as session:
+            survey = survey_usage(session)
+            if not has_work(session, survey, now=now):
+                break
+        with context.database.transaction() as session:
+            refreshed = refresh_verdicts(session, now=now, survey=survey)
+        published += refreshed.published
+        if refreshed.is_complete:
+            break
+    return published
+
+
+def bill(context: JobContext) -> int:
+    """Issue the invoices that are due."""
+    return len(bill_due_periods(context.database, now=context.clock.now(), grace=context.grace).invoices)
+
+
+def sync_stripe(context: JobContext) -> int:
+    """Bring issued invoices to Stripe and take over what Stripe told; nothing without an account."""
+    account = context.stripe_account
+    if account is None:
+        return 0
+    now = context.clock.now()
+    done = sync_due_invoices(context.database, account, now=now).done
+    return done + apply_stripe_events(context.database, account, now=now)
+
+
+def notify(context: JobContext) -> int:
+    """Deliver webhooks; in machine time, which is the receivers'."""
+    now = SystemClock().now()
+    with context.database.snapshot() as session:
+        is_idle = not has_notifications_due(session, now=now)
+    if is_idle:
+        return 0
+    with context.database.transaction() as session:
+        spread_notifications(session, now=now)
+    return deliver_due(context.database, now=now, may_be_loopback=context.settings.webhooks_to_loopback)
+
+
+def watch(context: JobContext) -> int:
+    """Tell of nodes that fell silent; in machine time, since heartbeats are."""
+    with context.database.transaction() as session:
+        return watch_nodes(session, now=SystemClock().now())
+
+
+def tidy(context: JobContext) -> int:
+    """Fold and forget what only keeps things fast."""
+    now = context.clock.now()
+    with context.database.transaction() as session:
+        return merge_totals(session) + prune_batches(session, now=now) + purge_removed(session, now=now)
+
+
+TIMETABLE = (
+    Job("refresh_verdicts", 0.5, refresh, "Count usage against quotas and tell the gateway nodes."),
+    Job("bill_due_periods", 5, bill, "Issue the invoices of periods that are over."),
+    Job("sync_stripe", 5, sync_stripe, "Bring issued invoices to Stripe, and take over what Stripe tells."),
+    Job("notify", 2, notify, "Deliver webhooks."),
+    Job("watch_nodes", 10, watch, "Tell of gateway nodes that fell silent."),
+    Job("tidy", 60, tidy, "Fold hourly totals, forget old bookkeeping."),
+)
