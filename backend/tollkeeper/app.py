@@ -1,5 +1,6 @@
 """The composition root: puts settings, database, clock and doors together."""
 
+from datetime import timedelta
 from types import ModuleType
 
 from flask import Blueprint, Flask
@@ -20,8 +21,9 @@ import tollkeeper.subscriptions.tables
 from tollkeeper.clock import Clock, SystemClock
 from tollkeeper.config import Settings
 from tollkeeper.jobs.advance import advance_clock
-from tollkeeper.jobs.context import make_job_context
+from tollkeeper.jobs.context import JobContext
 from tollkeeper.metering.builtin import seed_builtin_meters
+from tollkeeper.payments.client import find_account
 from tollkeeper.payments.webhooks import WebhookSettings
 from tollkeeper.storage.base import Base
 from tollkeeper.storage.engine import open_engine
@@ -114,11 +116,28 @@ def _clock_of(app: Flask, settings: Settings, database: Database) -> Clock:
     if not settings.test_clock:
         return SystemClock()
     opened = open_clock(database, is_test_clock=True)
-    context = make_job_context(settings, database, opened.clock)
+    context = job_context_of(settings, database, opened.clock)
     offset = opened.offset
     assert offset is not None
     app.extensions[api_test_clock.EXTENSION] = lambda to: advance_clock(context, offset, to)
     return opened.clock
+
+
+def job_context_of(settings: Settings, database: Database, clock: Clock) -> JobContext:
+    """Return what the jobs of this process need; raises InvalidInput for wrong payment settings."""
+    return JobContext(
+        database=database,
+        clock=clock,
+        data_dir=settings.data_dir,
+        grace=timedelta(seconds=settings.late_event_grace_seconds),
+        webhooks_to_loopback=settings.webhooks_to_loopback,
+        stripe_account=find_account(
+            database,
+            api_key=settings.stripe_api_key.get_secret_value() if settings.stripe_api_key else None,
+            api_base=settings.stripe_api_base,
+            stand_in=settings.stripe_stand_in,
+        ),
+    )
 
 
 def _webhook_settings(settings: Settings) -> WebhookSettings:

@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 
 import click
 
+from tollkeeper.app import job_context_of
 from tollkeeper.commands.database import open_database
 from tollkeeper.commands.logs import configure_logs
 from tollkeeper.config import load_settings
 from tollkeeper.errors import InvalidInput, NotAllowed
 from tollkeeper.jobs.advance import advance_clock
-from tollkeeper.jobs.context import make_job_context
 from tollkeeper.storage.test_clock import open_clock
 
 
@@ -42,7 +42,7 @@ def advance_command(to_text: str) -> None:
     with open_database() as database:
         opened = open_clock(database, is_test_clock=True)
         assert opened.offset is not None
-        steps = advance_clock(make_job_context(settings, database, opened.clock), opened.offset, to)
+        steps = advance_clock(job_context_of(settings, database, opened.clock), opened.offset, to)
         shown = opened.clock.now().isoformat(timespec="seconds").replace("+00:00", "Z")
     click.echo(f"It is {shown}; {steps} steps.")
 

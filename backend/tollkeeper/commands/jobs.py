@@ -6,10 +6,10 @@ import threading
 
 import click
 
+from tollkeeper.app import job_context_of
 from tollkeeper.commands.database import open_database
 from tollkeeper.commands.logs import configure_logs
 from tollkeeper.config import load_settings
-from tollkeeper.jobs.context import make_job_context
 from tollkeeper.jobs.runner import run_job
 from tollkeeper.jobs.scheduler import JobScheduler
 from tollkeeper.jobs.timetable import TIMETABLE
@@ -42,7 +42,7 @@ def run_command(names: tuple[str, ...], *, once: bool) -> None:
     chosen = [job for job in TIMETABLE if not names or job.name in names]
     with open_database() as database:
         clock = open_clock(database, is_test_clock=settings.test_clock).clock
-        context = make_job_context(settings, database, clock)
+        context = job_context_of(settings, database, clock)
         if once:
             counts = {job.name: run_job(job, context) for job in chosen}
             for name, count in counts.items():

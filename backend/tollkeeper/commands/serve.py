@@ -14,12 +14,12 @@ from granian.server.mp import MPServer
 from sqlalchemy import select
 
 from tollkeeper.access.tables import AdminUser
+from tollkeeper.app import job_context_of
 from tollkeeper.commands.database import open_database
 from tollkeeper.commands.logs import configure_logs
 from tollkeeper.commands.wsgi import PARENT
 from tollkeeper.config import Settings, load_settings
 from tollkeeper.errors import InvalidInput
-from tollkeeper.jobs.context import make_job_context
 from tollkeeper.jobs.scheduler import JobScheduler
 from tollkeeper.jobs.timetable import TIMETABLE
 from tollkeeper.storage.session import Database
@@ -42,7 +42,7 @@ def serve(*, with_jobs: bool) -> None:
     with open_database() as database:
         _prepare(settings, database)
         opened = open_clock(database, is_test_clock=settings.test_clock)
-        scheduler = JobScheduler(make_job_context(settings, database, opened.clock), TIMETABLE) if with_jobs else None
+        scheduler = JobScheduler(job_context_of(settings, database, opened.clock), TIMETABLE) if with_jobs else None
         port = settings.port or free_port(settings.host)
         require_free(settings.host, port)
         _say_what_is_missing(database)

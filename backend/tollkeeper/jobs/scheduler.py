@@ -24,7 +24,7 @@ class JobScheduler:
     def __init__(self, context: JobContext, timetable: Sequence[Job]) -> None:
         self._context = context
         self._timetable = timetable
-        self._leadership = leadership_of(context.database, context.settings.data_dir)
+        self._leadership = leadership_of(context.database, context.data_dir)
         self._is_leader = False
         self._scheduler = BackgroundScheduler(
             timezone="UTC",

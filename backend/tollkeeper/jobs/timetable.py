@@ -58,7 +58,7 @@ def notify(context: JobContext) -> int:
         return 0
     with context.database.transaction() as session:
         spread_notifications(session, now=now)
-    return deliver_due(context.database, now=now, may_be_loopback=context.settings.webhooks_to_loopback)
+    return deliver_due(context.database, now=now, may_be_loopback=context.webhooks_to_loopback)
 
 
 def watch(context: JobContext) -> int:
