@@ -104,7 +104,8 @@ def test_the_oldest_event_makes_room_and_is_counted() -> None:
 @pytest.mark.parametrize(
     "message",
     [None, [], [0, 1, "plugin.Step"], [1, 1, "plugin.Step", []], [0, "1", "plugin.Step", []],
-     [0, -1, "plugin.Step", []], [0, 1, "plugin.Step", {}], {0: 1, 1: 2, 2: 3, 3: 4}, [0, 2**64, "plugin.Step", []], b"[0,1,2,3]"],
+     [0, -1, "plugin.Step", []], [0, 1, "plugin.Step", {}], {0: 1, 1: 2, 2: 3, 3: 4},
+     [0, 2**64, "plugin.Step", []], b"[0,1,2,3]"],
 )  # fmt: skip
 def test_what_is_no_request_is_malformed(message: object) -> None:
     with pytest.raises(Malformed):
