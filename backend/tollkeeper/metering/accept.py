@@ -17,6 +17,7 @@ from tollkeeper.metering.event import (
     EventRefused,
     Rejection,
     check_event,
+    latest_us,
     microseconds_of,
     time_us_of,
 )
@@ -81,10 +82,11 @@ def accept_events(session: Session, events: Sequence[Event], *, now: datetime) -
 
 def _prepare(events: Sequence[Event], rejected: list[Rejection], now: datetime) -> list[Prepared]:
     prepared = []
+    latest = latest_us(now)
     for index, event in enumerate(events):
         try:
             check_event(event)
-            time_us = time_us_of(event, now=now)
+            time_us = time_us_of(event, latest=latest)
             split = split_data(event.type, event.data)
         except EventRefused as refusal:
             rejected.append(Rejection(index, event.id, str(refusal)))
@@ -121,21 +123,11 @@ def _number(
     sources = number_sources(session, {one.event.source for one in prepared})
     numbers = number_sets(session, {one.set_key for one in prepared}, now=now)
     rows = []
-    untimed: list[int] = []
-    for place, one in enumerate(prepared):
+    for one in prepared:
         id_key, id_text = key_of_id(one.event.id)
-        if one.time_us is None:
-            untimed.append(place)
-        rows.append(
-            EventRow(
-                one.time_us or 0,
-                sources[one.event.source],
-                id_key,
-                numbers[one.set_key].set_id,
-                id_text,
-                one.split.payload,
-            )
-        )
+        set_id = numbers[one.set_key].set_id
+        rows.append(EventRow(one.time_us or 0, sources[one.event.source], id_key, set_id, id_text, one.split.payload))
+    untimed = [place for place, one in enumerate(prepared) if one.time_us is None]
     if untimed:
         times = _times_of_untimed(session, [rows[place] for place in untimed], now)
         for place in untimed:

@@ -8,55 +8,23 @@ from collections.abc import Mapping
 from contextlib import suppress
 from decimal import Decimal
 from functools import lru_cache
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from tollkeeper.metering.event import KONG_REQUEST, MOST_DATA_BYTES, EventRefused, refusal_of
-from tollkeeper.metering.values import NoNumber, find_value, number_of
-
-Name = Annotated[str, msgspec.Meta(max_length=256)]
-MOST_WHOLE = 10**12
-
-
-class Consumer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Kong's consumer."""
-
-    id: Name | msgspec.UnsetType | None = msgspec.UNSET
-    username: Name | msgspec.UnsetType | None = msgspec.UNSET
-    custom_id: Name | msgspec.UnsetType | None = msgspec.UNSET
-
-
-class Model(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Which model answered."""
-
-    provider: Name | msgspec.UnsetType | None = msgspec.UNSET
-    model: Name | msgspec.UnsetType | None = msgspec.UNSET
-    stream: bool | msgspec.UnsetType | None = msgspec.UNSET
-    estimated: bool | msgspec.UnsetType | None = msgspec.UNSET
-
-
-class Refusal(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why Tollkeeper refused, or would have."""
-
-    code: Name | msgspec.UnsetType | None = msgspec.UNSET
-    limit_id: Name | msgspec.UnsetType | None = msgspec.UNSET
-
-
-class Dimensions(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The dimensions of a kong.request."""
-
-    route: Name | msgspec.UnsetType | None = msgspec.UNSET
-    service: Name | msgspec.UnsetType | None = msgspec.UNSET
-    method: Name | msgspec.UnsetType | None = msgspec.UNSET
-    status: Annotated[int, msgspec.Meta(ge=0, le=999)] | msgspec.UnsetType | None = msgspec.UNSET
-    origin: Name | msgspec.UnsetType | None = msgspec.UNSET
-    credential: Name | msgspec.UnsetType | None = msgspec.UNSET
-    consumer: Consumer | msgspec.UnsetType | None = msgspec.UNSET
-    llm: Model | msgspec.UnsetType | None = msgspec.UNSET
-    refused: Refusal | msgspec.UnsetType | None = msgspec.UNSET
-    would_refuse: Refusal | msgspec.UnsetType | None = msgspec.UNSET
-
+from tollkeeper.metering.kong_request import (
+    MOST_WHOLE,
+    Consumer,
+    Dimensions,
+    KongData,
+    Latencies,
+    LlmCall,
+    Model,
+    Refusal,
+    Sizes,
+)
+from tollkeeper.metering.values import ABSENT, NoNumber, find_value, number_of
 
 NESTED: dict[str, tuple[str, ...]] = {
     "consumer": Consumer.__struct_fields__,
@@ -88,6 +56,7 @@ COUNTED = {
 BITS = {column: 1 << place for place, column in enumerate(COUNTED)}
 
 NO_DIMENSIONS = Dimensions()
+NO_LATENCIES, NO_SIZES, NO_LLM = Latencies(), Sizes(), LlmCall()
 NO_COUNTS = (0, 0, 0, 0)
 _DROPPED = frozenset(Dimensions.__struct_fields__) | MEASURES.keys()
 _json = msgspec.json.Encoder(decimal_format="number", order="deterministic")
@@ -116,6 +85,8 @@ def split_data(event_type: str, data: Any) -> Split:
     The payload of a kong.request is MessagePack: [the measured numbers by place ..., the rest as JSON]; that
     of any other event is its data as JSON.
     """
+    if type(data) is KongData:
+        return _split_typed(data)
     if event_type != KONG_REQUEST or data is None:
         return Split(NO_DIMENSIONS, _fitting(_json.encode(data)), NO_COUNTS, (), 0)
     if not isinstance(data, dict):
@@ -128,16 +99,69 @@ def split_data(event_type: str, data: Any) -> Split:
     for name in ("consumer", "refused", "would_refuse"):
         if name in data:
             _keep_strangers(data, name, rest)
-    found = (*places[5:8], places[4])
-    odd = _odd_numbers(rest) if rest else ()
-    measured = sum(bit for number, bit in zip(found, BITS.values(), strict=True) if number is not None)
-    measured |= sum(BITS[column] for column, _ in odd)
+    return _finish(dimensions, places, rest, _odd_numbers(rest))
+
+
+def _split_typed(data: KongData) -> Split:
+    """Do the same for data of known shape, in a fraction of the time; both ways give one result."""
+    latency, sizes, llm = data.latency_ms or NO_LATENCIES, data.bytes or NO_SIZES, data.llm
+    rest: dict[str, Any] = {}
+    if data.latency_ms == NO_LATENCIES:
+        rest["latency_ms"] = {}
+    if data.bytes == NO_SIZES:
+        rest["bytes"] = {}
+    if llm is None:
+        model: Model | msgspec.UnsetType = msgspec.UNSET
+        llm = NO_LLM
+    else:
+        model = Model(llm.provider, llm.model, llm.stream, llm.estimated)
+        if llm.cost is not None:
+            rest["llm"] = {"cost": llm.cost}
+    dimensions = Dimensions(
+        data.route,
+        data.service,
+        data.method,
+        data.status,
+        data.origin,
+        data.credential,
+        data.consumer,
+        model,
+        data.refused,
+        data.would_refuse,
+    )
+    places: list[Any] = [
+        latency.request,
+        latency.kong,
+        latency.upstream,
+        sizes.request,
+        sizes.response,
+        llm.input_tokens,
+        llm.output_tokens,
+        llm.cached_tokens,
+        llm.reasoning_tokens,
+    ]
+    return _finish(dimensions, places, rest, ())
+
+
+def _finish(
+    dimensions: Dimensions, places: list[Any], rest: dict[str, Any], odd: tuple[tuple[str, Decimal], ...]
+) -> Split:
+    response, tokens_in, tokens_out, cached = places[4:8]
+    measured = (
+        (tokens_in is not None)
+        | (tokens_out is not None) << 1
+        | (cached is not None) << 2
+        | (response is not None) << 3
+    )
+    for column, _ in odd:
+        measured |= BITS[column]
     if rest:
         places.append(_json.encode(rest))
     else:
         while places and places[-1] is None:
             places.pop()
-    return Split(dimensions, _fitting(_pack.encode(places)), _or_zero(found), odd, measured)
+    counts = (tokens_in or 0, tokens_out or 0, cached or 0, response or 0)
+    return Split(dimensions, _fitting(_pack.encode(places)), counts, odd, measured)
 
 
 def join_data(event_type: str, dimensions: Mapping[str, Any], payload: bytes) -> Any:
@@ -164,6 +188,8 @@ def content_of(event_type: str, data: Any) -> bytes:
 
     The gateway may capture a request in two ways; the latencies that they measure can differ by a millisecond.
     """
+    if type(data) is KongData:
+        data = msgspec.to_builtins(data)
     if event_type == KONG_REQUEST and isinstance(data, dict):
         data = {name: value for name, value in data.items() if name != "latency_ms"}
     return _json.encode(data)
@@ -176,8 +202,15 @@ def set_digest(event_type: str, subject: str, dimensions: Dimensions, measured: 
 
 
 def _dimensions_of(data: dict[str, Any]) -> Dimensions:
+    known = {name: value for name, value in data.items() if name in FLAT}
+    for name, fields in NESTED.items():
+        group = data.get(name, msgspec.UNSET)
+        if isinstance(group, dict):
+            known[name] = {field: group[field] for field in fields if field in group}
+        elif group is not msgspec.UNSET:
+            known[name] = group
     try:
-        dimensions = msgspec.convert(data, Dimensions)
+        dimensions = msgspec.convert(known, Dimensions)
     except msgspec.ValidationError as error:
         raise refusal_of(error, "/data") from None
     if _holds_nul(dimensions):
@@ -221,16 +254,15 @@ def _keep_strangers(data: dict[str, Any], name: str, rest: dict[str, Any]) -> No
         rest[name] = strangers
 
 
-def _or_zero(found: tuple[int | None, ...]) -> tuple[int, int, int, int]:
-    tokens_in, tokens_out, cached, response = found
-    return tokens_in or 0, tokens_out or 0, cached or 0, response or 0
-
-
 def _odd_numbers(rest: dict[str, Any]) -> tuple[tuple[str, Decimal], ...]:
+    if "llm" not in rest and "bytes" not in rest:
+        return ()
     found: list[tuple[str, Decimal]] = []
     for column, path in COUNTED.items():
-        with suppress(NoNumber):
-            found.append((column, number_of(find_value(rest, path))))
+        value = find_value(rest, path)
+        if value is not ABSENT:
+            with suppress(NoNumber):
+                found.append((column, number_of(value)))
     return tuple(found)
 
 

@@ -10,7 +10,8 @@ from sqlalchemy import Engine, event, select
 from sqlalchemy.orm import Session
 
 from tollkeeper.customers.subjects import SeenSubject, register_subjects
-from tollkeeper.metering.dimensions import Dimensions, set_digest
+from tollkeeper.metering.dimensions import set_digest
+from tollkeeper.metering.kong_request import Dimensions
 from tollkeeper.metering.tables import DimensionSet, EventSource
 from tollkeeper.storage.upsert import insert_ignoring
 
