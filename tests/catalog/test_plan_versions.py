@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from tollkeeper.catalog.draft import create_plan_draft, discard_draft, edit_version
-from tollkeeper.catalog.features import archive_feature
+from tollkeeper.catalog.features import FeatureDraft, archive_feature, create_feature
 from tollkeeper.catalog.plans import archive_plan, get_plan, get_published_version, list_plans
 from tollkeeper.catalog.publish import publish_plan
 from tollkeeper.catalog.spec import PlanSpec
@@ -123,6 +123,19 @@ def test_a_plan_with_an_archived_feature_is_not_published(
     archive_feature(session, "calls", now=now)
     with pytest.raises(InvalidInput, match="is archived"):
         publish_plan(session, "pro", now=now)
+
+
+def test_a_feature_without_a_meter_has_no_usage_to_price(session: Session, pro: Doc, now: datetime) -> None:
+    create_feature(session, FeatureDraft(key="calls", name="Calls"), now=now)
+    create_plan_draft(session, "pro", plan(pro), now=now)
+    with pytest.raises(InvalidInput, match="/phases/1/rate_cards/1/feature: the feature 'calls' has no meter"):
+        publish_plan(session, "pro", now=now)
+
+
+def test_a_feature_without_a_meter_can_be_switched_on(session: Session, pro: Doc, now: datetime) -> None:
+    create_feature(session, FeatureDraft(key="calls", name="Calls"), now=now)
+    pro["phases"][1]["rate_cards"][1] = {"key": "calls", "feature": "calls", "entitlement": {"type": "boolean"}}
+    assert published(session, pro, now).status == "published"
 
 
 def test_nothing_is_published_twice(session: Session, pro: Doc, calls: None, now: datetime) -> None:

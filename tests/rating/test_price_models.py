@@ -2,12 +2,16 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
 
+from tollkeeper.errors import InvalidInput
+from tollkeeper.rating.decimals import round_half_up, to_decimal
 from tollkeeper.rating.rate import rate
 from tollkeeper.rating.reading import read_document
+from tollkeeper.rating.statement import statement_of
 from tollkeeper.rating.terms import RatingTerms
 
 Charge = Callable[..., list[str]]
@@ -226,3 +230,48 @@ def test_the_line_of_a_tier_names_its_tier() -> None:
         (2, "Tier 3: above 5000"),
         (2, "Tier 3: flat price"),
     ]
+
+
+def test_the_largest_figures_that_a_card_takes_are_exact() -> None:
+    nines = "9" * 30
+    card = {"price": {"type": "unit", "amount": nines}, "unit_conversion": {"multiply_by": nines}}
+    rated = rate(read_document(RatingTerms, card, what="rate card"), "UYW", Decimal(nines))
+    assert rated.total_minor == int(nines) ** 3 * 10_000
+    assert statement_of(rated, "UYW")["total"] == f"{int(nines) ** 3}.0000"
+
+
+@pytest.mark.parametrize(
+    ("number", "rounded"),
+    [("1/2", 1), ("-1/2", -1), ("3/2", 2), ("-3/2", -2), ("5/2", 3), ("1/3", 0), ("-1/3", 0), ("-2/3", -1), ("7", 7)],
+)
+def test_half_is_rounded_away_from_zero(number: str, rounded: int) -> None:
+    assert round_half_up(Fraction(number)) == rounded
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [
+        ("1500", "1500"),
+        ("3/2", "1.5"),
+        ("1/3", "0.333333333333"),
+        ("2/3", "0.666666666667"),
+        ("1/1024", "0.0009765625"),
+    ],
+)
+def test_a_quantity_is_shown_without_trailing_zeros(number: str, shown: str) -> None:
+    assert format(to_decimal(Fraction(number)), "f") == shown
+
+
+def test_what_is_no_decimal_is_not_rated() -> None:
+    for quantity in (1.5, 3, Decimal("NaN"), Decimal("Infinity")):
+        with pytest.raises(InvalidInput, match="/quantity"):
+            rate(RatingTerms(), "USD", quantity)  # type: ignore[arg-type]  # what a careless caller could pass
+
+
+def test_an_unknown_currency_is_not_rated() -> None:
+    with pytest.raises(InvalidInput, match="/currency"):
+        rate(read_document(RatingTerms, {"price": UNIT}, what="rate card"), "XYZ", Decimal(1))
+
+
+def test_a_card_without_a_price_charges_nothing() -> None:
+    assert rate(RatingTerms(), "USD", Decimal(100)).lines == ()

@@ -35,6 +35,7 @@ def test_a_started_second_does_not_count() -> None:
 def test_what_lies_outside_the_period_does_not_count() -> None:
     assert part_of_january(JANUARY - timedelta(days=9), FEBRUARY + timedelta(days=9)) == 1
     assert part_of_january(FEBRUARY, FEBRUARY + timedelta(days=9)) == 0
+    assert part_of_january(FEBRUARY + timedelta(days=3), FEBRUARY + timedelta(days=9)) == 0
 
 
 def test_instants_are_compared_across_zones() -> None:
