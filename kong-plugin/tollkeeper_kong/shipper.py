@@ -61,7 +61,6 @@ class ShipperOptions:
 def run_shipper(options: ShipperOptions) -> ShipperCounters:
     """Ship until told to stop. A second shipper on the same spool waits until the first has ended."""
     _stop_on_signals(options.stop)
-    options.spool_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _only_one(options) as is_ours:
         if not is_ours:
             return ShipperCounters()
@@ -186,23 +185,33 @@ def _stop_on_signals(stop: threading.Event) -> None:
 
 @contextmanager
 def _only_one(options: ShipperOptions) -> Iterator[bool]:
-    """Hold the spool's shipper lock; yield False when told to stop before it was free."""
-    descriptor = os.open(options.spool_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
-    parent, has_told = os.getppid(), False
+    """Hold the spool's shipper lock; yield False when this shipper was to end before it was free."""
+    descriptor: int | None = None
+    parent, told = os.getppid(), ""
+    while not options.stop.is_set() and not (options.exits_with_parent and os.getppid() != parent):
+        try:
+            descriptor = _lock(options.spool_dir)
+            break
+        except OSError as error:
+            why = "another shipper runs" if isinstance(error, BlockingIOError) else str(error)
+            if why != told:
+                log.warning("shipper_waits", spool_dir=str(options.spool_dir), why=why)
+                told = why
+            options.stop.wait(options.poll_seconds)
     try:
-        while not options.stop.is_set():
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if not has_told:
-                    has_told = True
-                    log.warning("another_shipper_runs", spool_dir=str(options.spool_dir))
-                options.stop.wait(options.poll_seconds)
-                if options.exits_with_parent and os.getppid() != parent:
-                    break
-            else:
-                yield True
-                return
-        yield False
+        yield descriptor is not None
     finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _lock(spool_dir: Path) -> int:
+    """Return the descriptor that holds the lock; raises BlockingIOError if it is taken, OSError if the disk refuses."""
+    spool_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(spool_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
         os.close(descriptor)
+        raise
+    return descriptor

@@ -82,6 +82,7 @@ def events_stub() -> Iterator[EventsStub]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     backend: EventsStub
 
     def log_message(self, *args: object) -> None:

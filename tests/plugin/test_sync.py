@@ -76,6 +76,7 @@ def feed() -> Iterator[FeedStub]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     feed: FeedStub
 
     def log_message(self, *args: object) -> None:
