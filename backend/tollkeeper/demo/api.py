@@ -4,7 +4,7 @@ from typing import Any
 
 import requests
 
-from tollkeeper.errors import Unavailable
+from tollkeeper.errors import InvalidInput, Unavailable
 
 TIMEOUT_SECONDS = 60.0
 
@@ -18,11 +18,11 @@ class BackendApi:
         self._session.headers["Authorization"] = f"Bearer {token}"
 
     def get(self, path: str, **query: str | int) -> Any:
-        """GET a path below /api/v1; raises Unavailable with the server's own words for an error."""
+        """GET a path below /api/v1; raises InvalidInput with the server's own words, Unavailable if it is away."""
         return self._call("GET", path, params={name: str(value) for name, value in query.items()})
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
-        """POST JSON to a path below /api/v1; raises Unavailable with the server's own words for an error."""
+        """POST JSON to a path below /api/v1; raises as get() does."""
         return self._call("POST", path, json=body)
 
     def list_all(self, path: str, **query: str | int) -> list[Any]:
@@ -46,6 +46,8 @@ class BackendApi:
             answer = self._session.request(method, url, timeout=TIMEOUT_SECONDS, **arguments)
         except requests.ConnectionError as error:
             raise Unavailable(f"{method} {path}: the backend does not answer") from error
-        if not answer.ok:
+        if answer.status_code >= 500:
             raise Unavailable(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
+        if not answer.ok:
+            raise InvalidInput(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
         return answer.json() if answer.content else None

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tollkeeper.demo.api import BackendApi
-from tollkeeper.demo.setup import next_month_start, set_up
+from tollkeeper.demo.setup import month_start, next_month_start, set_up
 from tollkeeper.demo.stack import Stack, find_source
-from tollkeeper.demo.story import CUSTOMERS, KINDS, calls_per_consumer
-from tollkeeper.demo.summary import Summary, summarize
+from tollkeeper.demo.story import CUSTOMERS, KINDS, PAYING, calls_per_consumer
+from tollkeeper.demo.summary import Month, Summary, summarize
 from tollkeeper.demo.traffic import Seen, plan_calls, send_traffic
 from tollkeeper.errors import Conflict, Unavailable
 
@@ -71,13 +71,17 @@ def _tell(stack: Stack, options: DemoOptions, console: Console) -> Demo:
     console.print("[green]✓[/] the gateway runs with Tollkeeper's plugin")
     seen = _send(stack, options, console)
     with console.status("Waiting until every record is stored"):
-        _wait_for_events(api, sum(one.sent for one in seen.values()))
+        month = Month(api, month_start(now), next_month_start(now))
+        _wait_for_events(month, sum(one.sent for one in seen.values()))
     console.print("[green]✓[/] every record is stored")
     with console.status("Closing the month"):
-        stack.command("clock", "advance", "--to", next_month_start(now).isoformat())
+        stack.command("clock", "advance", "--to", month.end.isoformat())
         _wait_for_invoices(api)
     console.print("[green]✓[/] the month is closed and invoiced")
-    summary = summarize(api, seen, stack.folder / "spool", stack.processes.restarts())
+    with console.status("Checking the books"):
+        stack.command("check-books")
+    console.print("[green]✓[/] the books are in order")
+    summary = summarize(month, seen, stack.folder / "spool", stack.processes.restarts())
     api.close()
     return Demo(stack, summary, ADMIN_EMAIL, password)
 
@@ -93,13 +97,11 @@ def _send(stack: Stack, options: DemoOptions, console: Console) -> dict[str, See
     return seen
 
 
-def _wait_for_events(api: BackendApi, expected: int) -> None:
+def _wait_for_events(month: Month, expected: int) -> None:
     """Wait until as many events are stored as requests were sent; summarize() tells if they are not the same."""
 
     def stored() -> int:
-        meters = ("requests", "refused_requests")
-        rows = [row for meter in meters for row in api.get(f"/meters/{meter}/query")["rows"]]
-        return sum(int(row["value"]) for row in rows)
+        return month.count("requests") + month.count("refused_requests")
 
     deadline = time.monotonic() + SETTLE_SECONDS
     while (count := _try(stored)) is None or count < expected:
@@ -109,7 +111,7 @@ def _wait_for_events(api: BackendApi, expected: int) -> None:
 
 
 def _wait_for_invoices(api: BackendApi) -> None:
-    payers = sum(1 for person in CUSTOMERS if person.plan)
+    payers = len(PAYING)
 
     def synced() -> int:
         return sum(1 for invoice in api.list_all("/invoices") if invoice["stripe_status"] in {"open", "paid"})

@@ -46,7 +46,7 @@ class Stack:
             "TOLLKEEPER_DATA_DIR": str(folder),
             "TOLLKEEPER_PORT": str(self.addresses.backend),
             "TOLLKEEPER_TEST_CLOCK": "true",
-            "TOLLKEEPER_GRACE_SECONDS": "0",
+            "TOLLKEEPER_LATE_EVENT_GRACE_SECONDS": "0",
             "TOLLKEEPER_STRIPE_STAND_IN": "false" if os.environ.get("STRIPE_API_KEY") else "true",
         }
         self.processes = Processes(folder, self._environment)

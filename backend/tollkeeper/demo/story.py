@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Person:
-    """A customer: `pays_for_itself` customers get an invoice, subsidiaries are on their parent's."""
+    """A customer, its consumers in Kong and the plan that it is on; a subsidiary is covered by its parent's."""
 
     key: str
     name: str
@@ -23,6 +23,9 @@ CUSTOMERS = (
     Person("nimbus", "Nimbus AI", "USD", ("nimbus-app", "nimbus-agent"), plan="pro"),
     Person("hobby", "Hobby Pilot", "USD", ("hobby-pilot",), plan="free"),
 )
+
+# Who gets an invoice: on a plan that asks for money. A subsidiary is on its parent's, and Free has nothing to bill.
+PAYING = tuple(person for person in CUSTOMERS if person.plan not in {None, "free"})
 
 FEATURES: tuple[dict[str, Any], ...] = (
     {"key": "api_calls", "name": "API calls", "meter": "requests"},

@@ -2,14 +2,15 @@
 
 import json
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from tollkeeper.demo.api import BackendApi
-from tollkeeper.demo.story import CUSTOMERS
+from tollkeeper.demo.story import CUSTOMERS, PAYING
 from tollkeeper.demo.traffic import Seen
 
 
@@ -26,14 +27,26 @@ class ConsumerRow:
 
 
 @dataclass(frozen=True)
+class LineRow:
+    """One line of an invoice: `customer` is who used it, the payer or a subsidiary."""
+
+    customer: str
+    kind: str
+    description: str
+    quantity: str
+    amount: str
+
+
+@dataclass(frozen=True)
 class InvoiceRow:
-    """One issued invoice as the API shows it."""
+    """One issued invoice as the API shows it; `is_verified`: recomputed from the raw events, every line is equal."""
 
     number: str
     customer: str
     currency: str
     total: str
-    lines: int
+    lines: list[LineRow]
+    is_verified: bool
     stripe_id: str | None
     stripe_status: str | None
     stripe_is_stand_in: bool
@@ -59,22 +72,41 @@ class Summary:
         return json.dumps(asdict(self), indent=2)
 
 
-def summarize(api: BackendApi, seen: dict[str, Seen], spool: Path, restarts: dict[str, int]) -> Summary:
+@dataclass(frozen=True)
+class Month:
+    """The month of the story, and the backend to ask about it."""
+
+    api: BackendApi
+    start: datetime
+    end: datetime
+
+    def count(self, meter: str) -> int:
+        """Return a meter's total."""
+        return sum(self.count_by_consumer(meter).values())
+
+    def count_by_consumer(self, meter: str) -> dict[str, int]:
+        """Return a meter's total for each consumer."""
+        span = {"from": self.start.isoformat(), "to": self.end.isoformat()}
+        rows = self.api.get(f"/meters/{meter}/query", **span, group_by="consumer")["rows"]
+        return {str(row["group"]["consumer"]): int(row["value"]) for row in rows}
+
+
+def summarize(month: Month, seen: dict[str, Seen], spool: Path, restarts: dict[str, int]) -> Summary:
     """Ask the backend for its numbers and lay them beside the clients'."""
     statuses: dict[str, int] = {}
     for one in seen.values():
         for status, count in one.by_status.items():
             statuses[str(status)] = statuses.get(str(status), 0) + count
-    consumers = _consumer_rows(api, seen)
+    consumers = _consumer_rows(month, seen)
     summary = Summary(
         requests_sent=sum(one.sent for one in seen.values()),
         events_stored=sum(row.stored for row in consumers),
         duplicates=json.loads((spool / "shipper.json").read_text())["duplicates"],
         refused=sum(one.refused for one in seen.values()),
         requests_by_status=dict(sorted(statuses.items())),
-        output_tokens=int(_total(api, "output_tokens")),
+        output_tokens=month.count("output_tokens"),
         consumers=consumers,
-        invoices=[_invoice_row(invoice) for invoice in api.list_all("/invoices")],
+        invoices=_invoice_rows(month.api),
         restarts=restarts,
     )
     summary.problems.extend(_find_problems(summary, seen))
@@ -100,15 +132,15 @@ def print_summary(summary: Summary, console: Console) -> None:
         stripe = f"{invoice.stripe_id or '-'} ({invoice.stripe_status or 'not synced'})"
         note = " stand-in, not Stripe" if invoice.stripe_is_stand_in else ""
         total = f"{invoice.total} {invoice.currency}"
-        invoices.add_row(invoice.number, invoice.customer, str(invoice.lines), total, stripe + note)
+        invoices.add_row(invoice.number, invoice.customer, str(len(invoice.lines)), total, stripe + note)
     console.print(invoices)
     for problem in summary.problems:
         console.print(f"[bold red]does not add up:[/] {problem}")
 
 
-def _consumer_rows(api: BackendApi, seen: dict[str, Seen]) -> list[ConsumerRow]:
-    stored = _by_consumer(api, "requests")
-    refused = _by_consumer(api, "refused_requests")
+def _consumer_rows(month: Month, seen: dict[str, Seen]) -> list[ConsumerRow]:
+    stored = month.count_by_consumer("requests")
+    refused = month.count_by_consumer("refused_requests")
     customer_of = {consumer: person.name for person in CUSTOMERS for consumer in person.consumers}
     return [
         ConsumerRow(
@@ -123,18 +155,29 @@ def _consumer_rows(api: BackendApi, seen: dict[str, Seen]) -> list[ConsumerRow]:
     ]
 
 
-def _by_consumer(api: BackendApi, meter: str) -> dict[str, int]:
-    answer = api.get(f"/meters/{meter}/query", group_by="consumer")
-    return {row["group"]["consumer"]: int(row["value"]) for row in answer["rows"]}
-
-
-def _total(api: BackendApi, meter: str) -> str:
-    rows = api.get(f"/meters/{meter}/query")["rows"]
-    return str(rows[0]["value"]) if rows else "0"
-
-
-def _invoice_row(invoice: dict[str, Any]) -> InvoiceRow:
-    return InvoiceRow(**{name: invoice[name] for name in InvoiceRow.__dataclass_fields__})
+def _invoice_rows(api: BackendApi) -> list[InvoiceRow]:
+    key_of = {customer["id"]: customer["key"] for customer in api.list_all("/customers")}
+    rows = []
+    for invoice in api.list_all("/invoices"):
+        path = f"/invoices/{invoice['id']}"
+        lines = api.get(f"{path}/lines")["items"]
+        row = InvoiceRow(
+            number=invoice["number"],
+            customer=invoice["customer_key"],
+            currency=invoice["currency"],
+            total=invoice["total"],
+            lines=[
+                LineRow(
+                    customer=key_of[line["customer"]],
+                    **{name: line[name] for name in ("kind", "description", "quantity", "amount")},
+                )
+                for line in lines
+            ],
+            is_verified=api.get(f"{path}/verification")["is_equal"],
+            **{name: invoice[name] for name in ("stripe_id", "stripe_status", "stripe_is_stand_in")},
+        )
+        rows.append(row)
+    return sorted(rows, key=lambda row: row.number)
 
 
 def _find_problems(summary: Summary, seen: dict[str, Seen]) -> list[str]:
@@ -146,8 +189,13 @@ def _find_problems(summary: Summary, seen: dict[str, Seen]) -> list[str]:
     tokens = sum(one.output_tokens for one in seen.values())
     if tokens != summary.output_tokens:
         problems.append(f"clients received {tokens} output tokens, {summary.output_tokens} are metered")
-    payers = {person.name for person in CUSTOMERS if person.plan}
-    if len(summary.invoices) != len(payers):
-        problems.append(f"{len(payers)} customers pay for themselves, but {len(summary.invoices)} invoices are issued")
-    problems += [f"invoice {one.number} is not in Stripe" for one in summary.invoices if not one.stripe_id]
+    if len(summary.invoices) != len(PAYING):
+        problems.append(f"{len(PAYING)} customers have something to pay, {len(summary.invoices)} invoices are issued")
+    for invoice in summary.invoices:
+        if sum(Decimal(line.amount) for line in invoice.lines) != Decimal(invoice.total):
+            problems.append(f"the lines of invoice {invoice.number} do not add up to its total")
+        if not invoice.is_verified:
+            problems.append(f"invoice {invoice.number} does not follow from the raw events")
+        if not invoice.stripe_id:
+            problems.append(f"invoice {invoice.number} is not in Stripe")
     return problems
