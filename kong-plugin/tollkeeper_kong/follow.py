@@ -14,13 +14,14 @@ import msgspec
 import structlog
 
 from tollkeeper_kong.exchange import NotAnExchange, exchange_from_serialize
-from tollkeeper_kong.followed_file import FollowedFile, Lines, Place, find_copy, find_renamed, open_file
+from tollkeeper_kong.followed_file import FollowedFile, Lines, Place, find_copy, find_renamed, open_file, rotated_names
 from tollkeeper_kong.record import usage_record
 from tollkeeper_kong.segments import write_atomically
 from tollkeeper_kong.spool import Spool
 from tollkeeper_kong.spool_writer import Fsync
 
 MOST_OLD_FILES = 8
+MOST_FINISHED = 256
 FLUSH_SECONDS = 30.0
 
 log = structlog.get_logger()
@@ -53,9 +54,10 @@ class FollowCounters(msgspec.Struct):
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
-    """The places in all files that are being read, oldest first."""
+    """The places in all files that are being read, oldest first, and in those that are read to their end."""
 
     places: list[Place] = []
+    finished: list[Place] = []
 
 
 def run_follower(options: FollowOptions, spool: Spool) -> FollowCounters:
@@ -99,11 +101,15 @@ class Follower:
         self._checkpoint_path = options.spool_dir / "follow" / name
         self._files: list[FollowedFile] = []
         self._grew_at: dict[int, float] = {}
+        self._finished: list[Place] = []
         self._saved: Checkpoint | None = None
-        self._resume()
+        self._has_resumed = False
 
     def read_on(self) -> bool:
-        """Read what is new, once; whether there was anything. Raises OSError."""
+        """Read what is new, once; whether there was anything. Raises OSError; then call again."""
+        if not self._has_resumed:
+            self._resume()
+            self._has_resumed = True
         self._look_at_path()
         has_moved = False
         for file in list(self._files):
@@ -152,14 +158,29 @@ class Follower:
         return True
 
     def _look_at_path(self) -> None:
-        """Open the path if it names a file that we do not read yet."""
+        """Open what the path names, and what rotation has made of what it named meanwhile."""
         path = self._options.path
         if any(file.is_at(path) for file in self._files):
             return
-        file = open_file(path)
-        if file is not None:
-            self._files.append(file)
-            self._grew_at[file.place.inode] = time.monotonic()
+        for candidate in [*rotated_names(path), path]:
+            if any(file.is_at(candidate) for file in self._files):
+                continue
+            file = self._open_unfinished(candidate)
+            if file is not None:
+                self._files.append(file)
+                self._grew_at[file.place.inode] = time.monotonic()
+
+    def _open_unfinished(self, candidate: Path) -> FollowedFile | None:
+        """Open a file that we have not read to its end: where we left it, or from its start."""
+        for place in self._finished:
+            file = open_file(candidate, place)
+            if file is not None and file.has_more():
+                self._finished.remove(place)
+                return file
+            if file is not None:
+                file.close()
+                return None
+        return open_file(candidate)
 
     def _rescue_truncated(self, file: FollowedFile) -> None:
         """Read the rest of a truncated file from the copy that was made of it, then the file from its start."""
@@ -180,20 +201,33 @@ class Follower:
             quiet_seconds = time.monotonic() - self._grew_at.get(file.place.inode, 0.0)
             if quiet_seconds > self._options.old_file_seconds or len(self._files) > MOST_OLD_FILES:
                 self._files.remove(file)
+                self._finished = [*self._finished, file.place][-MOST_FINISHED:]
                 self._grew_at.pop(file.place.inode, None)
                 file.close()
 
     def _resume(self) -> None:
         try:
-            checkpoint = msgspec.json.decode(self._checkpoint_path.read_bytes(), type=Checkpoint)
+            self._saved = msgspec.json.decode(self._checkpoint_path.read_bytes(), type=Checkpoint)
         except FileNotFoundError:
+            self._finish_old_files()
             return
-        except (OSError, msgspec.DecodeError) as error:
+        except msgspec.DecodeError as error:
             log.warning("follow_checkpoint_unreadable", path=str(self._checkpoint_path), error=type(error).__name__)
             return
-        self._saved = checkpoint
-        for place in checkpoint.places:
+        self._finished = list(self._saved.finished)
+        for place in self._saved.places:
             self._resume_at(place)
+
+    def _finish_old_files(self) -> None:
+        """At the very first start, take what was rotated before as not ours to read."""
+        self._finished = []
+        for candidate in rotated_names(self._options.path):
+            file = open_file(candidate)
+            if file is not None:
+                file.skip_to_end()
+                self._finished.append(file.place)
+                file.close()
+        self._save()
 
     def _resume_at(self, place: Place) -> None:
         path = self._options.path
@@ -206,7 +240,7 @@ class Follower:
         self._grew_at[file.place.inode] = time.monotonic()
 
     def _save(self) -> None:
-        checkpoint = Checkpoint([file.place for file in self._files])
+        checkpoint = Checkpoint([file.place for file in self._files], list(self._finished))
         if checkpoint != self._saved:
             self._checkpoint_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_atomically(self._checkpoint_path, msgspec.json.encode(checkpoint))

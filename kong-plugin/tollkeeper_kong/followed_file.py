@@ -11,6 +11,7 @@ import msgspec
 FINGERPRINT_BYTES = 1024
 READ_BYTES = 1024 * 1024
 LONGEST_LINE_BYTES = 4 * 1024 * 1024
+COMPRESSED = {".gz", ".bz2", ".xz", ".zst"}
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -39,19 +40,27 @@ def open_file(path: Path, place: Place | None = None) -> "FollowedFile | None":
     except (FileNotFoundError, IsADirectoryError):
         return None
     status = os.fstat(descriptor)
-    here = Place(status.st_dev, status.st_ino)
-    if place is None:
-        return FollowedFile(descriptor, here)
-    file = FollowedFile(descriptor, place)
-    if (status.st_dev, status.st_ino) != (place.device, place.inode) or file.was_truncated():
+    file = FollowedFile(descriptor, place or Place(status.st_dev, status.st_ino))
+    if (status.st_dev, status.st_ino) != (file.place.device, file.place.inode) or file.was_truncated():
         file.close()
         return None
     return file
 
 
+def rotated_names(path: Path) -> list[Path]:
+    """Return what rotation may have made of a file, oldest first: its name and more, not compressed."""
+    found = [*path.parent.glob(f"{path.name}.*"), *path.parent.glob(f"{path.name}-*")]
+    times: list[tuple[int, Path]] = []
+    for candidate in found:
+        with suppress(FileNotFoundError):
+            if candidate.suffix not in COMPRESSED and candidate.is_file():
+                times.append((candidate.stat().st_mtime_ns, candidate))
+    return [candidate for _, candidate in sorted(times)]
+
+
 def find_copy(path: Path, place: Place) -> "FollowedFile | None":
     """Return the file beside `path` that holds what a truncation took from it (logrotate's copytruncate), if any."""
-    for candidate in sorted(path.parent.glob(f"{path.name}?*")):
+    for candidate in rotated_names(path):
         with suppress(OSError):
             status = candidate.stat()
             moved = msgspec.structs.replace(place, device=status.st_dev, inode=status.st_ino)
@@ -61,8 +70,8 @@ def find_copy(path: Path, place: Place) -> "FollowedFile | None":
 
 
 def find_renamed(path: Path, place: Place) -> "FollowedFile | None":
-    """Return the file of a place under whatever name it has beside `path` by now, if any."""
-    for candidate in [path, *sorted(path.parent.glob(f"{path.name}?*"))]:
+    """Return the file of a place under whatever name it has by now, if any."""
+    for candidate in [path, *rotated_names(path)]:
         with suppress(OSError):
             if file := open_file(candidate, place):
                 return file
@@ -94,6 +103,14 @@ class FollowedFile:
         """Whether the file is shorter than the place, or holds something else before it by now."""
         tail = self._bytes_before(self.place.offset, self.place.tail_bytes)
         return len(tail) < self.place.tail_bytes or zlib.crc32(tail) != self.place.tail_checksum
+
+    def has_more(self) -> bool:
+        """Whether anything stands behind the place."""
+        return os.fstat(self._descriptor).st_size > self.place.offset
+
+    def skip_to_end(self) -> None:
+        """Take what is there as read."""
+        self.place = self._place_at(os.fstat(self._descriptor).st_size)
 
     def start_over(self) -> None:
         """Read from the first byte on."""

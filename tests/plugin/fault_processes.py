@@ -2,8 +2,8 @@
 
     python -m tests.plugin.fault_processes
 
-Reads one JSON object a line, {"role": "writer" | "shipper", ...}, forks, answers with the pid. A writer notes in its
-journal what it is about to append and what the spool has said is kept; a shipper notes nothing.
+Reads one JSON object a line, {"role": "writer" | "shipper" | "follower", ...}, forks, answers with the pid. A writer
+notes in its journal what it is about to append and what the spool has said is kept; the others note nothing.
 """
 
 import errno
@@ -23,6 +23,7 @@ import structlog
 
 from tests.plugin.events_stub import KEY, event_bytes
 from tollkeeper_kong.backend_client import ApiKey
+from tollkeeper_kong.follow import FollowOptions, run_follower
 from tollkeeper_kong.shipper import ShipperOptions, run_shipper
 from tollkeeper_kong.spool import Spool
 from tollkeeper_kong.spool_writer import SpoolTuning
@@ -78,6 +79,19 @@ def ship(order: dict[str, Any]) -> None:
             backoff_seconds=(0.005, 0.03, 0.03),
         )
     )
+
+
+def follow(order: dict[str, Any]) -> None:
+    """Follow a file until told to end."""
+    rng = random.Random(order["seed"])
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    _make_trouble(order, rng)
+    spool = Spool(Path(order["spool"]), tuning=SpoolTuning(retry_seconds=0.005))
+    run_follower(
+        FollowOptions(Path(order["file"]), Path(order["spool"]), "node-1", poll_seconds=0.01, stop=stop), spool
+    )
+    spool.close(20)
 
 
 def _make_trouble(order: dict[str, Any], rng: random.Random) -> None:
@@ -163,7 +177,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_RDWR), 0)
         os.dup2(0, 1)
         try:
-            {"writer": write, "shipper": ship}[order["role"]](order)
+            {"writer": write, "shipper": ship, "follower": follow}[order["role"]](order)
         except BaseException as error:
             Path(order["spool"]).parent.joinpath(f"crash-{os.getpid()}").write_text(repr(error))
             raise

@@ -20,6 +20,7 @@ import pytest
 
 from tests.plugin.events_stub import EventsStub, events_stub
 from tests.plugin.fault_processes import event_of
+from tests.plugin.kong_lines import kong_line
 from tollkeeper_kong.segments import list_segments
 from tollkeeper_kong.shipper_state import load_counters
 
@@ -227,6 +228,45 @@ def test_a_damaged_byte_costs_one_record_which_is_counted(
     _await(lambda: load_counters(round_.spool).lost_to_damage)
     assert len(round_.kept() - set(backend.ids)) == 1
     assert load_counters(round_.spool).lost_to_damage == 1
+
+
+@pytest.mark.parametrize("rotation_seed", range(6))
+def test_every_line_of_a_rotated_file_is_stored_whoever_dies(
+    rotation_seed: int, tmp_path: Path, processes: Processes, backend: EventsStub
+) -> None:
+    round_ = Round(tmp_path, rotation_seed, processes, backend)
+    rng, log = round_.rng, tmp_path / "records.json"
+    written: list[str] = []
+
+    def start_follower(disk: str) -> int:
+        order = {"spool": str(round_.spool), "file": str(log), "seed": rng.random()}
+        return processes.start("follower", disk=disk, **order)
+
+    round_.start_shipper()
+    follower = start_follower("fails")
+    _await(lambda: list(round_.spool.glob("follow/*.checkpoint")))  # from here on every file is followed
+    for turn in range(12):
+        names = [f"{turn}-{number}" for number in range(rng.randint(1, 40))]
+        text = "".join(kong_line(name) for name in names)
+        written += names
+        cut = rng.randrange(len(text))
+        with log.open("a") as file:
+            file.write(text[:cut])
+            file.flush()
+            if rng.random() < 0.3:
+                processes.end(follower, signal.SIGKILL)
+                follower = start_follower(rng.choice(["sound", "fails"]))
+            if rng.random() < 0.3:
+                log.rename(log.with_name(f"records.json.{turn}"))  # Kong goes on writing to it
+            time.sleep(rng.random() * 0.05)
+            file.write(text[cut:])
+    _await(lambda: len(set(backend.ids)) >= len(written), seconds=20)
+    processes.end(follower, signal.SIGTERM)
+    round_.wait_until_shipped()
+    round_.kill_shipper()
+    assert sorted(backend.ids) == sorted(written)
+    assert not backend.protests, "the same line makes the same record"
+    assert not round_.crashes()
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.plugin.events_stub import KEY, events_stub
+from tests.plugin.kong_lines import kong_line
 from tollkeeper_kong.backend_client import ApiKey
 from tollkeeper_kong.exchange import exchange_from_serialize
 from tollkeeper_kong.follow import Follower, FollowOptions
@@ -20,24 +20,18 @@ from tollkeeper_kong.shipper import ShipperOptions, run_shipper
 from tollkeeper_kong.spool import Spool
 from tollkeeper_kong.spool_writer import SpoolTuning
 
-RECORDING = Path(__file__).parent.parent / "recordings/kong/kong-serialize-keyauth.json"
-SERIALIZED: dict[str, Any] = json.loads(RECORDING.read_text())
-
-
-def kong_line(request_id: str) -> str:
-    """Return what file-log appends for a request."""
-    return json.dumps(SERIALIZED | {"request": SERIALIZED["request"] | {"id": request_id}}) + "\n"
-
 
 class Story:
     """A log file, a follower that may be restarted, and what came out."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, old_file_seconds: float = 3600) -> None:
         self.path = folder / "logs" / "records.json"
         self.path.parent.mkdir()
         self.spool = Spool(folder / "spool", tuning=SpoolTuning(group_seconds=0))
         self.stop = threading.Event()
-        self._options = FollowOptions(self.path, folder / "spool", "node-1", stop=self.stop)
+        self._options = FollowOptions(
+            self.path, folder / "spool", "node-1", old_file_seconds=old_file_seconds, stop=self.stop
+        )
         self.follower = Follower(self._options, self.spool)
 
     def write(self, *names: str, path: Path | None = None) -> None:
@@ -134,6 +128,46 @@ def test_a_file_rotated_while_nobody_followed_is_read_to_its_end(story: Story) -
     story.restart()
     story.read()
     assert story.ids() == ["a", "b", "c"]
+
+
+def test_files_that_came_and_were_rotated_while_nobody_followed_are_read(story: Story) -> None:
+    story.write("a")
+    story.read()
+    story.follower.close()
+    for turn, name in enumerate(["b", "c"]):
+        story.path.rename(story.path.with_name(f"records.json.{turn}"))
+        story.write(name)
+    story.restart()
+    story.read()
+    assert story.ids() == ["a", "b", "c"]
+
+
+def test_files_rotated_before_the_first_start_are_left_alone(story: Story) -> None:
+    story.write("old", path=story.path.with_name("records.json.1"))
+    story.write("a")
+    story.read()
+    story.restart()
+    story.path.rename(story.path.with_name("records.json.2"))
+    story.write("b")
+    story.read()
+    assert story.ids() == ["a", "b"]
+
+
+def test_a_finished_file_that_grows_is_read_on_and_only_what_is_new(tmp_path: Path) -> None:
+    story = Story(tmp_path, old_file_seconds=0)
+    story.read()
+    story.write("a")
+    story.read()
+    rotated = story.path.rename(story.path.with_name("records.json.1"))
+    story.write("b")
+    story.read()
+    story.write("late", path=rotated)
+    story.path.rename(story.path.with_name("records.json.2"))
+    story.write("c")
+    story.read()
+    assert sorted(story.ids()) == ["a", "b", "c", "late"]
+    story.follower.close()
+    story.spool.close()
 
 
 def test_what_copytruncate_took_is_read_from_the_copy(story: Story) -> None:
