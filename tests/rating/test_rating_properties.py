@@ -17,7 +17,7 @@ from tollkeeper.rating.terms import RatingTerms
 from tollkeeper.rating.types import LineKind, Rated, RatingOptions
 
 thoroughly = settings(max_examples=2000, deadline=None, database=None)
-briefly = settings(thoroughly, max_examples=500)
+briefly = settings(thoroughly, max_examples=300)
 
 CURRENCIES = st.sampled_from(["USD", "JPY", "KWD"])
 FRACTIONS = st.fractions(min_value=0, max_value=1, max_denominator=2678400)
@@ -115,7 +115,7 @@ def test_a_graduated_price_never_falls_when_usage_grows(
 
 
 @thoroughly
-@given(CARDS, st.lists(st.tuples(QUANTITIES, st.integers(0, 100)), min_size=1, max_size=6), FRACTIONS, CURRENCIES)
+@given(CARDS, st.lists(st.tuples(QUANTITIES, st.integers(0, 100)), min_size=1, max_size=4), FRACTIONS, CURRENCIES)
 def test_progressive_invoices_add_up_to_the_unsplit_total(
     card: RatingTerms, cuts: list[tuple[Decimal, int]], fraction: Any, currency: str
 ) -> None:
@@ -132,22 +132,18 @@ def test_progressive_invoices_add_up_to_the_unsplit_total(
 
 @thoroughly
 @given(CARDS, QUANTITIES, OPTIONS, CURRENCIES)
-def test_lines_add_up_to_the_total(card: RatingTerms, quantity: Decimal, options: RatingOptions, currency: str) -> None:
-    statement = statement_of(rate(card, currency, quantity, options=options), currency)
+def test_lines_add_up_to_the_total_and_hold_no_float(
+    card: RatingTerms, quantity: Decimal, options: RatingOptions, currency: str
+) -> None:
+    rated = rate(card, currency, quantity, options=options)
+    for line in rated.lines:
+        assert [type(line.quantity), type(line.unit_price), type(line.amount_minor)] == [Decimal, Decimal, int]
+    statement = statement_of(rated, currency)
     assert sum(Decimal(line["amount"]) for line in statement["lines"]) == Decimal(statement["total"])
     exponent = currency_exponent(currency)
     for amount in [statement["total"], *(line["amount"] for line in statement["lines"])]:
         assert len(amount.partition(".")[2]) == exponent
         assert amount.lstrip("-").replace(".", "").isdecimal()
-
-
-@thoroughly
-@given(CARDS, QUANTITIES, OPTIONS, CURRENCIES)
-def test_no_float_is_anywhere(card: RatingTerms, quantity: Decimal, options: RatingOptions, currency: str) -> None:
-    for line in rate(card, currency, quantity, options=options).lines:
-        assert type(line.quantity) is Decimal
-        assert type(line.unit_price) is Decimal
-        assert type(line.amount_minor) is int
 
 
 @briefly

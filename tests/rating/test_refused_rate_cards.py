@@ -170,6 +170,23 @@ def test_every_wrong_field_is_named_at_once() -> None:
     ]
 
 
+def test_null_is_as_good_as_absent_where_a_field_may_be_absent() -> None:
+    card = {
+        "price": {"type": "graduated", "tiers": [{"up_to": None, "unit_price": "1", "flat_price": None}]},
+        "unit_conversion": {"divide_by": "2", "multiply_by": None, "rounding": None},
+        "discounts": {"usage": None, "percentage": "5"},
+        "commitments": None,
+    }
+    assert read_document(RatingTerms, card, what="rate card").model_dump(mode="json") == {
+        "price": {"type": "graduated", "tiers": [{"up_to": None, "unit_price": "1", "flat_price": "0"}]},
+        "unit_conversion": {"divide_by": "2", "multiply_by": None, "rounding": "none"},
+        "discounts": {"usage": "0", "percentage": "5"},
+        "commitments": None,
+    }
+    assert list(refused({"price": {"type": "unit", "amount": None}})) == ["/price/amount"]
+    assert list(refused(tiers({"up_to": None, "unit_price": None, "flat_price": None}))) == ["/price/tiers/0"]
+
+
 def test_too_many_tiers_are_refused() -> None:
     many = [{"up_to": str(bound), "unit_price": "1"} for bound in range(1, 1001)]
     assert "/price/tiers" in refused({"price": {"type": "graduated", "tiers": [*many, {"unit_price": "1"}]}})

@@ -27,8 +27,18 @@ class CheckedModel(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _check(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        checked: Self = validate_with(value, handler, cls.problems, cls.__name__)
+        given = cls._without_nulls(value) if isinstance(value, dict) else value
+        checked: Self = validate_with(given, handler, cls.problems, cls.__name__)
         return checked
+
+    @classmethod
+    def _without_nulls(cls, given: dict[Any, Any]) -> dict[Any, Any]:
+        """Leave out nulls of fields that may be absent: the two mean the same."""
+        return {name: value for name, value in given.items() if value is not None or not cls._may_be_absent(name)}
+
+    @classmethod
+    def _may_be_absent(cls, name: Any) -> bool:
+        return name in cls.model_fields and not cls.model_fields[name].is_required()
 
 
 def validate_with(

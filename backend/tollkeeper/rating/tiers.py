@@ -32,7 +32,7 @@ def _order_problems(tiers: Any) -> Iterator[Problem]:
     highest = Decimal(0)
     for index, raw in enumerate(tiers):
         tier = fields_of(raw)
-        if tier and "unit_price" not in tier and "flat_price" not in tier:
+        if tier and tier.get("unit_price") is None and tier.get("flat_price") is None:
             yield (index,), 'needs a unit_price, a flat_price or both ("0" is a price)'
         if tier:
             bound = _bound(tier.get("up_to"))
