@@ -42,6 +42,7 @@ def _apply_limit(
     else:
         _change(session, limit, wanted.columns, now=now)
     limit.is_stale = limit.subscription_id is not None
+    limit.count_again_at = None
     rejudge(limit)
     publish_limit(limit, version, now=now)
     return True
@@ -49,7 +50,13 @@ def _apply_limit(
 
 def _new_limit(wanted: DesiredLimit) -> EntitlementLimit:
     return EntitlementLimit(
-        id=wanted.id, used=Decimal(0), published_used=Decimal(0), published_state="", version=0, **wanted.columns
+        id=wanted.id,
+        used=Decimal(0),
+        edges={},
+        published_used=Decimal(0),
+        published_state="",
+        version=0,
+        **wanted.columns,
     )
 
 

@@ -1,23 +1,25 @@
 """Set a limit's count and verdict, and mark what the feed has said of it."""
 
 from datetime import datetime
-from decimal import Decimal
 
 from sqlalchemy.orm import Session
 
+from tollkeeper.entitlements.counting import Count
 from tollkeeper.entitlements.notify import notify_progress, quota_of
 from tollkeeper.entitlements.tables import EntitlementLimit
 from tollkeeper.entitlements.verdict import judge, not_entitled
 
 
-def apply_count(session: Session, limit: EntitlementLimit, used: Decimal, *, now: datetime) -> None:
+def apply_count(session: Session, limit: EntitlementLimit, count: Count, *, now: datetime) -> None:
     """Set what is used, judge it, and tell of thresholds that this reaches."""
     earlier = limit.used
-    limit.used = used
+    limit.used = count.used
+    limit.edges = count.edges
     limit.counted_at = now
+    limit.count_again_at = count.again_at
     limit.is_stale = False
     rejudge(limit)
-    if used != earlier:
+    if limit.used != earlier:
         notify_progress(session, limit, earlier, now=now)
 
 

@@ -8,15 +8,16 @@ everything it read up to is stored with what it made of it.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from tollkeeper.entitlements.apply_desired import apply_desired
+from tollkeeper.entitlements.counting import Counter
 from tollkeeper.entitlements.desired import derive
 from tollkeeper.entitlements.feed_state import find_feed, lock_feed
 from tollkeeper.entitlements.judging import apply_count, publish_limit
 from tollkeeper.entitlements.publish import is_due
-from tollkeeper.entitlements.survey import Survey, survey_usage, used_of
+from tollkeeper.entitlements.survey import Survey, survey_usage
 from tollkeeper.entitlements.tables import EntitlementLimit, VerdictFeed
 from tollkeeper.storage.changes import count_changes
 
@@ -54,18 +55,23 @@ def refresh_verdicts(session: Session, *, now: datetime, survey: Survey | None =
     """
     feed = lock_feed(session)
     if survey is None or survey.from_sequence != feed.read_sequence:
-        survey = survey_usage(session)
+        survey = survey_usage(session, now=now)
     version = feed.version + 1
     published = 0
     if must_derive(session, feed, now=now):
         published += _derive(session, feed, version, now=now)
+        _count_some(session, now=now)
     published += _apply(session, survey, version, now=now)
     feed.read_sequence = survey.read_sequence
     if published:
         feed.version = version
     session.flush()
-    is_incomplete = session.scalar(select(EntitlementLimit.id).where(EntitlementLimit.is_stale).limit(1))
-    return Refreshed(published, is_complete=is_incomplete is None)
+    return Refreshed(published, is_complete=_find_countable(session, now=now) is None)
+
+
+def _find_countable(session: Session, *, now: datetime) -> str | None:
+    is_awake = or_(EntitlementLimit.count_again_at.is_(None), EntitlementLimit.count_again_at <= now)
+    return session.scalar(select(EntitlementLimit.id).where(EntitlementLimit.is_stale, is_awake).limit(1))
 
 
 def must_derive(session: Session, feed: VerdictFeed, *, now: datetime) -> bool:
@@ -88,20 +94,26 @@ def _derive(session: Session, feed: VerdictFeed, version: int, *, now: datetime)
 
 
 def _apply(session: Session, survey: Survey, version: int, *, now: datetime) -> int:
-    """Apply the survey's counts, and count some of what was derived just now; return how many are published."""
+    """Apply the survey's counts; return how many limits are published."""
     touched = [*survey.counts, *survey.left]
     for limit in session.scalars(select(EntitlementLimit).where(EntitlementLimit.id.in_(touched))):
         count = survey.counts.get(limit.id)
         if count is not None and count.stretches == limit.stretches:
-            apply_count(session, limit, count.used, now=now)
+            apply_count(session, limit, count, now=now)
         else:
             limit.is_stale = limit.subscription_id is not None
     session.flush()
-    stale = select(EntitlementLimit).where(EntitlementLimit.is_stale, EntitlementLimit.id.not_in(survey.left))
-    for limit in session.scalars(stale.limit(MOST_COUNTED_LOCKED)).all():
-        apply_count(session, limit, used_of(session, limit), now=now)
-    session.flush()
     return _publish_waiting(session, version, now=now)
+
+
+def _count_some(session: Session, *, now: datetime) -> None:
+    """Count some of what was derived just now, so that a small installation is up to date at once."""
+    stale = select(EntitlementLimit).where(EntitlementLimit.is_stale, EntitlementLimit.count_again_at.is_(None))
+    limits = session.scalars(stale.order_by(EntitlementLimit.id).limit(MOST_COUNTED_LOCKED)).all()
+    counts = Counter(session, now).count(limits)
+    for limit in limits:
+        apply_count(session, limit, counts[limit.id], now=now)
+    session.flush()
 
 
 def _publish_waiting(session: Session, version: int, *, now: datetime) -> int:

@@ -4,30 +4,24 @@ On SQLite a writer holds up every other writer, the ingest among them, so the co
 write. What is counted here is applied by refresh.py if the feed has not moved in between.
 """
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from tollkeeper.customers.tables import Attribution
+from tollkeeper.entitlements.counting import Count, Counter
 from tollkeeper.entitlements.feed_state import find_feed
 from tollkeeper.entitlements.tables import EntitlementLimit, LimitedCustomer
 from tollkeeper.metering.touched import touched_subjects
-from tollkeeper.usage.usage_of import usage_of
 
-MOST_COUNTED = 500
+# So long may a survey take before what it has is applied, so that a few slow counts do not hold up the others.
+LONGEST_SECONDS = 0.5
 CHUNK = 5000
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """What was used of a limit in these stretches of time; a limit that has others by now needs another count."""
-
-    stretches: list[list[str]]
-    used: Decimal
+MOST_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,38 +34,33 @@ class Survey:
     left: frozenset[str] = frozenset()
 
 
-def survey_usage(session: Session) -> Survey:
-    """Return the counts of limits that new events touched and of those marked stale, at most MOST_COUNTED."""
+def survey_usage(session: Session, *, now: datetime) -> Survey:
+    """Return the counts of limits that new events touched and of those marked stale, as many as time allows."""
     feed = find_feed(session)
     from_sequence = 0 if feed is None else feed.read_sequence
     # The sequence is read first: what is stored while we count is touched again next time.
     read_sequence, subjects = touched_subjects(session, from_sequence)
-    limits = _limits_to_count(session, sorted(subjects))
-    counts = count_limits(session, limits[:MOST_COUNTED])
-    return Survey(from_sequence, read_sequence, counts, frozenset(limit.id for limit in limits[MOST_COUNTED:]))
+    limits = _limits_to_count(session, sorted(subjects), now=now)
+    awake = [limit for limit in limits if not _rests(limit, now=now)]
+    counter = Counter(session, now)
+    end = time.monotonic() + LONGEST_SECONDS
+    counts: dict[str, Count] = {}
+    for first in range(0, len(awake), MOST_AT_ONCE):
+        if time.monotonic() < end:
+            counts.update(counter.count(awake[first : first + MOST_AT_ONCE]))
+    left = frozenset(limit.id for limit in limits if limit.id not in counts and not limit.is_stale)
+    return Survey(from_sequence, read_sequence, counts, left)
 
 
-def count_limits(session: Session, limits: Iterable[EntitlementLimit]) -> dict[str, Count]:
-    """Count the usage of limits in their periods."""
-    return {limit.id: Count(limit.stretches, used_of(session, limit)) for limit in limits}
+def _rests(limit: EntitlementLimit, *, now: datetime) -> bool:
+    return limit.count_again_at is not None and limit.count_again_at > now
 
 
-def used_of(session: Session, limit: EntitlementLimit) -> Decimal:
-    """Return what all customers whom the limit's subscription covers used, each for as long as it is covered."""
-    return sum(
-        (
-            usage_of(
-                session, customer_id, limit.feature_key, datetime.fromisoformat(start), datetime.fromisoformat(end)
-            ).quantity
-            for customer_id, start, end in limit.stretches
-        ),
-        Decimal(0),
-    )
-
-
-def _limits_to_count(session: Session, subjects: Sequence[str]) -> list[EntitlementLimit]:
+def _limits_to_count(session: Session, subjects: Sequence[str], *, now: datetime) -> list[EntitlementLimit]:
     """Return stale limits first, then those of all customers that the subjects ever belonged to."""
-    found = {limit.id: limit for limit in session.scalars(select(EntitlementLimit).where(EntitlementLimit.is_stale))}
+    is_awake = or_(EntitlementLimit.count_again_at.is_(None), EntitlementLimit.count_again_at <= now)
+    stale = session.scalars(select(EntitlementLimit).where(EntitlementLimit.is_stale, is_awake))
+    found = {limit.id: limit for limit in stale}
     for first in range(0, len(subjects), CHUNK):
         some = subjects[first : first + CHUNK]
         touched = (

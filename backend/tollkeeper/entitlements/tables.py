@@ -15,7 +15,8 @@ class EntitlementLimit(Base):
 
     `used` is as of the events stored at `counted_at`; `published_used` is what the feed said last, which may be
     a little older (publish.py). `is_stale` asks for a new count. `version` is that of the feed when the limit
-    was published last. `stretches` are [customer, start, end] of whose usage counts.
+    was published last. `stretches` are [customer, start, end] of whose usage counts, `edges` what is known of
+    the parts of hours at their ends (counting.py); a count that took long is not repeated before `count_again_at`.
     """
 
     __tablename__ = "entitlement_limits"
@@ -40,6 +41,8 @@ class EntitlementLimit(Base):
     stretches: Mapped[list[list[str]]] = mapped_column(Json)
     used: Mapped[Decimal] = mapped_column(ExactDecimal)
     counted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    count_again_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    edges: Mapped[dict[str, Any]] = mapped_column(Json)
     state: Mapped[str]
     code: Mapped[str]
     reason: Mapped[str]

@@ -23,7 +23,7 @@ def refresh(context: JobContext) -> int:
     for _ in range(MOST_ROUNDS):
         now = context.clock.now()
         with context.database.snapshot() as session:
-            survey = survey_usage(session)
+            survey = survey_usage(session, now=now)
             if not has_work(session, survey, now=now):
                 break
         with context.database.transaction() as session:

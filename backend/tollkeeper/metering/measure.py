@@ -56,7 +56,7 @@ def measure(session: Session, question: Question, spans: Sequence[Span]) -> dict
         sets = matching_sets(session, question, span.subjects)
         if not sets:
             continue
-        if not _totals_answer(question):
+        if not totals_answer(question):
             _fold_events(session, question, sets, span, groups)
             continue
         first_hour, end_hour = -(-span.start_us // HOUR_US), span.end_us // HOUR_US
@@ -112,7 +112,7 @@ def _sum_of(data: Any, paths: Sequence[str]) -> Decimal:
     return total
 
 
-def _totals_answer(question: Question) -> bool:
+def totals_answer(question: Question) -> bool:
     """Say whether hourly totals hold the answer: they do for counts and sums by what dimension sets hold."""
     meter = question.meter
     if meter.event_type != KONG_REQUEST or meter.aggregation not in {Aggregation.COUNT, Aggregation.SUM}:
