@@ -18,7 +18,8 @@ log = structlog.get_logger()
 class Backlog:
     """What is on disk and not yet answered by the backend, of all processes.
 
-    `records` counts closed segments; those in segments still being written are estimated from their bytes.
+    `records` counts closed segments; those in segments still being written are estimated from their bytes. Nothing that
+    waits is older than `oldest_age_seconds`.
     """
 
     records: int
@@ -104,5 +105,13 @@ def measure_backlog(directory: Path) -> Backlog:
         else:
             records += max(0, segment.records - progress.sequence)
             typical_bytes = segment.size / max(1, segment.records)
-        oldest_age = max(oldest_age, time.time() - segment.started_at)
+        oldest_age = max(oldest_age, time.time() - max(segment.started_at, _shipped_at(segment)))
     return Backlog(records, size, oldest_age)
+
+
+def _shipped_at(segment: Segment) -> float:
+    """When the shipper last moved on in a segment: what waits in it came after that, or waits for its turn."""
+    try:
+        return segment.progress_path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import urllib3
 from tollkeeper_kong.backend_client import ApiKey, BackendAway, BackendClient, BackendError, Backoff, NotTheBackend
 from tollkeeper_kong.feed import FeedFrame, FeedSubject, NotAFeed, read_feed
 from tollkeeper_kong.snapshot import SnapshotBuilder
+from tollkeeper_kong.spool_space import measure_backlog
 from tollkeeper_kong.verdict_store import VerdictStore
 from tollkeeper_kong.verdicts import Verdicts
 
@@ -24,11 +26,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class SyncOptions:
-    """Where the feed is and where the last verdicts are kept."""
+    """Where the feed is, and the spool: it says what the backend cannot know yet, and the last verdicts lie in it."""
 
     backend_url: str
     api_key: ApiKey
-    state_dir: Path
+    spool_dir: Path
     wait_seconds: int = 20
     """How long the backend holds a poll that has nothing new."""
     least_poll_seconds: float = 0.1
@@ -56,7 +58,7 @@ class VerdictSync:
         self._verdicts = verdicts
         self._options = options
         self._builder = SnapshotBuilder()
-        self._store = VerdictStore(options.state_dir)
+        self._store = VerdictStore(options.spool_dir)
         self._client = BackendClient(options.backend_url, options.api_key)
         self._backoff = Backoff(last_seconds=15.0)
         self._stop = threading.Event()
@@ -82,7 +84,7 @@ class VerdictSync:
                 snapshot = self._builder.apply(changes.watch(read_feed(_chunks(answer))), received_at=time.monotonic())
             except NotAFeed as error:
                 raise NotTheBackend(str(error)) from None
-        self._verdicts.replace(snapshot)
+        self._verdicts.replace(snapshot, unshipped_seconds=self._unshipped_seconds())
         frame = changes.frame
         assert frame is not None, "apply raises if there is none"
         self.counters.answers += 1
@@ -90,6 +92,11 @@ class VerdictSync:
         self._store.keep(snapshot, changes.subjects, frame)
         log.debug("verdicts_came", full=frame.full, seconds=round(time.monotonic() - asked_at, 3))
         return frame.full or changes.subjects is None or bool(changes.subjects or frame.removed)
+
+    def _unshipped_seconds(self) -> float:
+        with suppress(OSError):
+            return measure_backlog(self._options.spool_dir).oldest_age_seconds
+        return 0.0
 
     def _run(self) -> None:
         self._resume()

@@ -47,9 +47,15 @@ class Verdicts:
         self._snapshot: Snapshot | None = None
         self._passes: dict[str, Passes] = {}
         self._prune_at = 0.0
+        self._unshipped_seconds = 0.0
 
-    def replace(self, snapshot: Snapshot) -> None:
-        """Take a newer snapshot; may be called from another thread."""
+    def replace(self, snapshot: Snapshot, *, unshipped_seconds: float = 0.0) -> None:
+        """Take a newer snapshot; may be called from another thread.
+
+        `unshipped_seconds`: how old the oldest record is that the backend has not got yet. Own passes since then are
+        in no snapshot, however new it is.
+        """
+        self._unshipped_seconds = unshipped_seconds
         self._snapshot = snapshot
 
     @property
@@ -129,16 +135,19 @@ class Verdicts:
             passes.follow(limit)
         return passes
 
-    @staticmethod
-    def _is_still_spent(passes: Passes, snapshot: Snapshot) -> bool:
-        passes.forget_before(snapshot.received_at - SETTLE_SECONDS)
+    def _is_still_spent(self, passes: Passes, snapshot: Snapshot) -> bool:
+        passes.forget_before(self._settled_before(snapshot))
         return passes.is_spent()
+
+    def _settled_before(self, snapshot: Snapshot) -> float:
+        """Return until when a pass is in the snapshot or was not to be counted."""
+        return snapshot.received_at - SETTLE_SECONDS - self._unshipped_seconds
 
     def _prune(self, snapshot: Snapshot, monotonic: float) -> None:
         """Drop the counts of limits that nothing passed lately."""
         self._prune_at = monotonic + PRUNE_SECONDS
         for limit_id, passes in list(self._passes.items()):
-            passes.forget_before(snapshot.received_at - SETTLE_SECONDS)
+            passes.forget_before(self._settled_before(snapshot))
             if not passes.total:
                 del self._passes[limit_id]
 

@@ -17,7 +17,7 @@ from tollkeeper_kong.feed import FeedFrame
 from tollkeeper_kong.heartbeat import HandlerState, Heartbeat, HeartbeatOptions
 from tollkeeper_kong.schema import Policy
 from tollkeeper_kong.shipper_state import ShipperCounters, save_counters
-from tollkeeper_kong.snapshot import RequestScope, SnapshotBuilder
+from tollkeeper_kong.snapshot import RequestScope, Snapshot, SnapshotBuilder
 from tollkeeper_kong.spool import Spool
 from tollkeeper_kong.sync import SyncOptions, VerdictSync
 from tollkeeper_kong.verdict_store import FILE_NAME, VerdictStore
@@ -251,6 +251,20 @@ def test_a_torn_end_of_the_kept_verdicts_is_left_out(feed: FeedStub, tmp_path: P
         assert (snapshot.cursor if snapshot else None) in ({"1", None} if whole < 2 else {"1", "2"})
 
 
+def test_the_age_of_what_waits_in_the_spool_is_told_to_the_verdicts(feed: FeedStub, tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.append(b"{}")
+    spool.flush()
+    [segment] = tmp_path.glob("*.open")
+    feed.say("1", "a", full=True)
+    with Node(feed, tmp_path) as node:
+        time.sleep(0.3)
+        eventually(lambda: node.verdicts._unshipped_seconds > 0.25)
+        segment.with_suffix(".progress").write_text(f"{segment.stat().st_size} 1\n")
+        eventually(lambda: node.verdicts._unshipped_seconds == 0)
+    spool.close()
+
+
 def test_a_disk_that_refuses_does_not_stop_the_verdicts(feed: FeedStub, tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("no directory")
@@ -268,10 +282,10 @@ def test_a_failure_of_our_own_is_counted_and_the_thread_goes_on(
     with Node(feed, tmp_path) as node:
         failing = [True]
 
-        def replace(snapshot: object) -> None:
+        def replace(snapshot: Snapshot, **more: float) -> None:
             if failing.pop() if failing else False:
                 raise ZeroDivisionError
-            Verdicts.replace(node.verdicts, snapshot)  # type: ignore[arg-type]  # passed on as it came
+            Verdicts.replace(node.verdicts, snapshot, **more)
 
         monkeypatch.setattr(node.verdicts, "replace", replace)
         feed.say("2", "b")

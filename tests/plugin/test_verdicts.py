@@ -25,6 +25,7 @@ class Node:
 
     def __init__(self) -> None:
         self.clock = 1000.0
+        self.unshipped_seconds = 0.0
         self.verdicts = Verdicts(monotonic=lambda: self.clock)
         self._builder = SnapshotBuilder()
         self._cursor = 0
@@ -38,7 +39,8 @@ class Node:
         answer = {"cursor": str(self._cursor), "full": self._cursor == 1, "removed": [], "subjects": []}
         answer |= {"generated_at": "2026-11-22T07:30:00.000Z"} | feed
         content = json.dumps(answer).encode()
-        self.verdicts.replace(self._builder.apply(read_feed([content]), received_at=self.clock))
+        snapshot = self._builder.apply(read_feed([content]), received_at=self.clock)
+        self.verdicts.replace(snapshot, unshipped_seconds=self.unshipped_seconds)
 
     def passes(self, request: RequestScope = FLIGHTS, *, subject: str = ALICE, policy: Policy = OPEN) -> bool:
         return self.verdicts.decide(subject, request, policy).is_allowed
@@ -154,6 +156,16 @@ def test_passes_that_the_backend_did_not_count_are_given_back(node: Node) -> Non
     node.clock += 6
     node.hears_feed()
     assert node.passes_of(20) == 10, "all of them failed: a limit on successful calls does not count them"
+
+
+def test_passes_whose_records_wait_in_the_spool_stay_counted_however_new_the_snapshot(node: Node) -> None:
+    node.hears(limit(used="0", limit="10"))
+    assert node.passes_of(20) == 10
+    for minutes in range(1, 10):
+        node.clock += 60
+        node.unshipped_seconds = minutes * 60.0
+        node.hears_feed()
+        assert not node.passes(), "the feed is well, but the backend takes no events"
 
 
 def test_without_a_word_from_the_backend_own_passes_stay_counted(node: Node) -> None:
