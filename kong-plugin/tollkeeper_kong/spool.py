@@ -16,7 +16,7 @@ from tollkeeper_kong.frames import MOST_RECORD_BYTES
 from tollkeeper_kong.spool_space import Backlog, SpoolSpace
 from tollkeeper_kong.spool_writer import Fsync, SpoolTuning, SpoolWriter, WhenFull
 
-MOST_GROUP_BYTES = 4 * 1024 * 1024
+MOST_GROUP_BYTES = 512 * 1024  # framing a group takes about a millisecond of the interpreter lock
 RETRY_GROWS_TO = 50
 
 log = structlog.get_logger()
