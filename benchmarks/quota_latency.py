@@ -126,12 +126,24 @@ class Bench:
                     self.filled_at[name] = answered
 
     def event(self, number: int, name: str) -> dict[str, Any]:
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return {
-            "specversion": "1.0", "id": f"{number:032x}", "source": "kong/bench", "type": "kong.request",
-            "subject": f"consumer:{name}", "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "data": {"route": "flights", "service": "air", "method": "GET", "status": 200, "origin": "upstream",
-                     "latency_ms": {"request": 11, "kong": 2, "upstream": 8}, "bytes": {"request": 206, "response": 656}},
-        }  # fmt: skip
+            "specversion": "1.0",
+            "id": f"{number:032x}",
+            "source": "kong/bench",
+            "type": "kong.request",
+            "subject": f"consumer:{name}",
+            "time": now,
+            "data": {
+                "route": "flights",
+                "service": "air",
+                "method": "GET",
+                "status": 200,
+                "origin": "upstream",
+                "latency_ms": {"request": 11, "kong": 2, "upstream": 8},
+                "bytes": {"request": 206, "response": 656},
+            },
+        }
 
     def follow(self, is_measured: bool) -> None:
         http = requests.Session()
