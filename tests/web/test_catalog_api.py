@@ -166,3 +166,23 @@ def test_reading_does_not_allow_writing(client: FlaskClient, key_for: KeyFor) ->
     assert client.put("/api/v1/plans/pro/draft", json=PRO, headers=headers).status_code == 403
     assert client.post("/api/v1/features", json=FLIGHTS, headers=headers).status_code == 403
     assert client.post("/api/v1/plans/pro/publish", headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "at"),
+    [
+        ("POST", "/features", {**FLIGHTS, "name": "a\x00b"}, "/name"),
+        ("POST", "/features", {**FLIGHTS, "filter": {"route": {"in": ["a\x00b"]}}}, "/filter/route/in/0"),
+        ("POST", "/plans/pro/preview", {"quantities": {"a\x00b": "1"}}, "/quantities"),
+        ("GET", "/plans/a%00b", None, "/key"),
+        ("GET", "/plans?cursor=WyJhXHUwMDAwYiJd", None, "/cursor"),  # ["a\u0000b"]
+    ],
+)
+def test_a_text_with_a_nul_character_is_refused(api: Api, method: str, path: str, body: Any, at: str) -> None:
+    assert api(method, path, 422, body)["errors"][0]["path"] == at
+
+
+def test_a_version_number_beyond_any_is_not_found(sold: Api) -> None:
+    sold("GET", "/plans/pro/versions/99999999999999999999", 404)
+    sold("GET", "/plans/pro/diff?before=99999999999999999999&after=1", 422)
+    sold("GET", "/plans/pro/versions?cursor=WyI5OTk5OTk5OTk5OTk5OTk5OTk5OTkiXQ", 422)

@@ -10,6 +10,8 @@ from tollkeeper.catalog.spec import PlanSpec
 from tollkeeper.catalog.tables import PlanVersion
 from tollkeeper.errors import NotFound
 
+MOST_VERSIONS = 1_000_000  # of a plan; also keeps numbers from outside within the column
+
 
 def spec_of(version: PlanVersion) -> PlanSpec:
     """Return the content of a plan version."""
@@ -20,7 +22,7 @@ def get_version(session: Session, plan_key: str, number: int) -> PlanVersion:
     """Return one version of a plan by its number; raises NotFound."""
     plan = get_plan(session, plan_key)
     query = select(PlanVersion).where(PlanVersion.plan_id == plan.id, PlanVersion.version == number)
-    version = session.scalar(query)
+    version = session.scalar(query) if number <= MOST_VERSIONS else None
     if version is None:
         raise NotFound(f"the plan {plan_key!r} has no version {number}")
     return version

@@ -23,7 +23,7 @@ from flask import Response, request
 from pydantic import BaseModel
 
 from tollkeeper.access.idempotency import Answer, claim_request, keep_answer
-from tollkeeper.web.api.validation import MOST_BODY_BYTES, read_body, read_query
+from tollkeeper.web.api.validation import MOST_BODY_BYTES, read_body, read_query, refuse_nul
 from tollkeeper.web.auth import calling_key, requires
 from tollkeeper.web.context import transaction, web_context
 
@@ -62,6 +62,7 @@ def endpoint(
 
     def decorate(view: View) -> View:
         def run(arguments: dict[str, Any]) -> Response:
+            refuse_nul(arguments)
             if body is not None:
                 arguments["body"] = read_body(body)
             if query is not None:

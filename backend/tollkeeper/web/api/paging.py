@@ -57,6 +57,10 @@ def decode_cursor(cursor: str, count: int) -> list[str]:
         parts = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
     except (binascii.Error, ValueError):
         parts = None
-    if not isinstance(parts, list) or len(parts) != count or not all(isinstance(part, str) for part in parts):
+    if not isinstance(parts, list) or len(parts) != count or not all(_is_text(part) for part in parts):
         raise InvalidInput.of("/cursor", "is no cursor of this list; leave it out to start from the first page")
     return parts
+
+
+def _is_text(part: object) -> bool:
+    return isinstance(part, str) and "\x00" not in part

@@ -14,11 +14,11 @@ from tollkeeper.catalog.preview import preview_plan
 from tollkeeper.catalog.publish import check_publishable, publish_plan
 from tollkeeper.catalog.spec import PlanSpec
 from tollkeeper.catalog.tables import Plan, PlanVersion
-from tollkeeper.catalog.versions import get_version, list_versions, spec_of
+from tollkeeper.catalog.versions import MOST_VERSIONS, get_version, list_versions, spec_of
 from tollkeeper.catalog.words import Key
 from tollkeeper.errors import InvalidInput
 from tollkeeper.money import format_minor
-from tollkeeper.rating.decimals import AnyDecimal, WholeNumber
+from tollkeeper.rating.decimals import AnyDecimal
 from tollkeeper.rating.reading import read_document
 from tollkeeper.rating.statement import statement_of
 from tollkeeper.web.api.conventions import endpoint
@@ -27,6 +27,9 @@ from tollkeeper.web.api.rating import PricePreviewOut
 from tollkeeper.web.context import snapshot, transaction, web_context
 
 blueprint = Blueprint("api_plans", __name__, url_prefix="/api/v1")
+
+
+VersionNumber = Annotated[int, Field(ge=1, le=MOST_VERSIONS)]
 
 
 class PlanOut(BaseModel):
@@ -66,8 +69,8 @@ class DiffQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    before: int
-    after: int
+    before: VersionNumber
+    after: VersionNumber
 
 
 class ChangeOut(BaseModel):
@@ -90,9 +93,9 @@ class PlanPreviewIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     quantities: Annotated[dict[str, AnyDecimal], Field(examples=[{"requests": "1500"}])] = Field(default_factory=dict)
-    event_counts: dict[str, WholeNumber] = Field(default_factory=dict)
+    event_counts: dict[str, Annotated[int, Field(ge=0, le=10**18)]] = Field(default_factory=dict)
     phase: Annotated[Key | None, Field(description="Key of the phase; the last one by default.")] = None
-    version: Annotated[int | None, Field(description="Its number; the version on sale by default.")] = None
+    version: Annotated[VersionNumber | None, Field(description="Its number; the version on sale by default.")] = None
 
 
 class PricedCardOut(PricePreviewOut):
@@ -212,8 +215,7 @@ def preview_one_plan(key: str, body: PlanPreviewIn) -> PlanPreviewOut:
     with snapshot() as session:
         found = get_published_version(session, key) if body.version is None else get_version(session, key, body.version)
         spec = spec_of(found)
-    counts = {feature: int(count) for feature, count in body.event_counts.items()}
-    cards = preview_plan(spec, body.quantities, phase_key=body.phase, event_counts=counts)
+    cards = preview_plan(spec, body.quantities, phase_key=body.phase, event_counts=body.event_counts)
     return PlanPreviewOut.model_validate(
         {
             "currency": spec.currency,
@@ -238,7 +240,7 @@ class _PlanKey(BaseModel):
 def _number(after: str | None) -> int | None:
     if after is None:
         return None
-    if not after.isdecimal():
+    if not after.isdecimal() or int(after) > MOST_VERSIONS:
         raise InvalidInput.of("/cursor", "is no cursor of this list")
     return int(after)
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, StrictBool
 
 from tollkeeper.catalog.spec import PreviewCard
 from tollkeeper.catalog.words import Currency
-from tollkeeper.rating.decimals import AnyDecimal, WholeNumber
+from tollkeeper.rating.decimals import AnyDecimal
 from tollkeeper.rating.problems import CheckedModel, Problem, fields_of
 from tollkeeper.rating.rate import rate
 from tollkeeper.rating.statement import statement_of
@@ -34,8 +34,8 @@ class PricePreviewIn(CheckedModel):
         description='What earlier invoices of the period billed of it; "0" says that there was one at zero usage.',
     )
     complete: StrictBool = Field(default=True, description="False for an invoice inside the period.")
-    event_count: WholeNumber = Field(
-        default=Decimal(0), description="Events behind the quantity, for an amount per event."
+    event_count: int = Field(
+        default=0, ge=0, le=10**18, description="Events behind the quantity, for an amount per event."
     )
 
     @classmethod
@@ -72,7 +72,7 @@ def preview_price(body: PricePreviewIn) -> PricePreviewOut:
     Nothing is stored; the feature of the rate card need not exist.
     """
     options = RatingOptions(
-        event_count=int(body.event_count),
+        event_count=body.event_count,
         already_billed_quantity=body.already_billed_quantity,
         complete=body.complete,
     )

@@ -26,6 +26,7 @@ def read_body(model: type[Model], *, most_bytes: int = MOST_BODY_BYTES) -> Model
         body = from_json(raw, allow_inf_nan=False)
     except ValueError as error:
         raise BadRequest(f"The body is no JSON: {error}.") from None
+    refuse_nul(body)
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:
@@ -38,10 +39,24 @@ def read_query(model: type[Model]) -> Model:
         name: values if len(values) > 1 or _is_list(model, name) else values[0]
         for name, values in request.args.to_dict(flat=False).items()
     }
+    refuse_nul(given)
     try:
         return model.model_validate(given)
     except ValidationError as error:
         raise _invalid("query", error.errors(include_url=False), given) from None
+
+
+def refuse_nul(value: object, path: str = "") -> None:
+    """Raise InvalidInput at the first text that holds a NUL character: PostgreSQL stores none."""
+    if isinstance(value, str) and "\x00" in value:
+        raise InvalidInput.of(path, "holds a NUL character; no text may hold one")
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            refuse_nul(name, path)
+            refuse_nul(inner, f"{path}/{name}")
+    if isinstance(value, list):
+        for place, inner in enumerate(value):
+            refuse_nul(inner, f"{path}/{place}")
 
 
 def json_pointer(location: Sequence[str | int], body: object, *, absent: bool) -> str:
