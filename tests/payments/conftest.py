@@ -29,7 +29,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeStripe]:
 @pytest.fixture
 def account(fake: FakeStripe) -> StripeAccount:
     """Our client of the fake account."""
-    return open_stripe(API_KEY, fake.url)
+    return open_stripe(API_KEY, fake.url, requests_per_second=1000)
 
 
 @pytest.fixture

@@ -79,7 +79,7 @@ def test_every_fault_at_every_request_ends_in_one_invoice(
 ) -> None:
     fake.faults.append(Fault(request_name, how, times=4))
     run_until_done(database, account)
-    assert fake.faults[0].times == 0, "the fault was not met"
+    assert fake.faults[0].times < 4, "the fault was not met"
     assert_one_right_invoice(fake)
     with database.snapshot() as session:
         assert check_stripe(session, account) == []
@@ -118,6 +118,16 @@ def test_parameters_are_replayed_exactly_though_the_customer_was_renamed(
     sent = [tree["name"] for method, path, tree, _ in fake.requests if f"{method} {path}" == "POST /v1/customers"]
     assert set(sent) == {"Acme"}
     assert_one_right_invoice(fake)
+
+
+def test_a_replay_is_the_same_request_to_the_byte(
+    database: Database, fake: FakeStripe, account: StripeAccount, issued: Invoice
+) -> None:
+    # the first try sends what was just decided, the second what the database kept; the fake compares the bodies
+    fake.faults += [Fault(request, "drop_after", times=3) for request in ("POST /v1/customers", CREATE, ADD, FINALIZE)]
+    run_until_done(database, account)
+    assert_one_right_invoice(fake)
+    assert all(key.endswith("-1") for key in fake.keys), "no second key was needed"
 
 
 def test_a_draft_that_differs_is_deleted_and_reported(

@@ -50,7 +50,9 @@ class PacedRequestsClient(stripe.RequestsClient):
         return super().request(method, url, headers, post_data)
 
 
-def open_stripe(api_key: str, api_base: str | None = None) -> StripeAccount:
+def open_stripe(
+    api_key: str, api_base: str | None = None, *, requests_per_second: int = MOST_REQUESTS_PER_SECOND
+) -> StripeAccount:
     """Return a client of the account of this key; call it after a fork, never before.
 
     `api_base` is another address for Stripe's API (a proxy, a test double). Raises InvalidInput without a key.
@@ -61,7 +63,7 @@ def open_stripe(api_key: str, api_base: str | None = None) -> StripeAccount:
         raise InvalidInput.of("/STRIPE_API_KEY", "is a publishable key; set the secret key (sk_... or rk_...)")
     # Telemetry writes to the home directory and fails where there is none; it has no per-client switch.
     stripe.enable_telemetry = False
-    transport = PacedRequestsClient((CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS), 1 / MOST_REQUESTS_PER_SECOND)
+    transport = PacedRequestsClient((CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS), 1 / requests_per_second)
     client = stripe.StripeClient(
         api_key.strip(),
         base_addresses={"api": api_base.rstrip("/")} if api_base else {},

@@ -72,7 +72,7 @@ def forget_answers(session: Session, subject_id: str, reason: str) -> None:
 def _send(database: Database, operation: Operation, request: StripeRequest, *, now: datetime) -> str:
     key = request.idempotency_key
     try:
-        stripe_id = operation.send(request.parameters, {"idempotency_key": key})
+        stripe_id = operation.send(in_order(request.parameters), {"idempotency_key": key})
     except stripe.StripeError as error:
         refusal = read_refusal(error)
         with database.transaction() as session:
@@ -83,6 +83,15 @@ def _send(database: Database, operation: Operation, request: StripeRequest, *, n
     with database.transaction() as session:
         _note_answer(session, key, stripe_id, now=now)
     return stripe_id
+
+
+def in_order(parameters: Any) -> Any:
+    """Return the parameters with their names sorted: JSONB forgets the order, and a replay is the same to the byte."""
+    if isinstance(parameters, Mapping):
+        return {name: in_order(parameters[name]) for name in sorted(parameters)}
+    if isinstance(parameters, list):
+        return [in_order(entry) for entry in parameters]
+    return parameters
 
 
 def _ask(operation: Operation, find: Callable[[], str | None]) -> str | None:

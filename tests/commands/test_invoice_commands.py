@@ -1,0 +1,164 @@
+"""`tollkeeper invoice`, `bill run` and `check-books`, and a stranger's check of an export."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.scenarios.story import Story
+from tollkeeper.cli import main
+from tollkeeper.commands.database import open_database
+
+ROOT = Path(__file__).parents[2]
+CHECKER = ROOT / "docs/check_invoice.py"
+
+
+@pytest.fixture(autouse=True)
+def empty_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/tollkeeper.db")
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+def tell(text: str) -> Story:
+    with open_database() as database:
+        return Story(database, text)
+
+
+def check(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Check an export with the standard library alone: -I and -S leave our packages out."""
+    return subprocess.run(
+        [sys.executable, "-I", "-S", str(CHECKER), str(folder)], capture_output=True, text=True, check=False
+    )
+
+
+EVERY_PRICE = """
+    plan every: 31.00 EUR per month, 100 calls included, then 0.0125 EUR each, 15 % off
+    plan rest: 5 x 10.00 EUR per month, 5.00 EUR per 1000 tokens, 1.5 % of payments and 0.10 EUR each; 2 free, \
+cost of llm times 1.2, 0.10 EUR each of bytes, billed by 1000 rounded up, jobs volume to 10 at 0.5 plus 1 | above at \
+0.3, clicks graduated to 10 at 0.5 plus 1 | above at 0.3 plus 2, 1.00 EUR each of mails, at least 50.00 EUR, 1.00 EUR \
+each of sms, at most 5.00 EUR, 0.10 EUR each of rows, 100 units free
+    2026-01-01 acme subscribes to every
+    2026-01-01 close period
+    2026-01-05 acme uses 333 calls
+    2026-01-11 acme changes to rest
+    2026-01-12 acme uses 1001 tokens
+    2026-01-12 acme uses 250.00 payments in 5 events
+    2026-01-12 acme uses 10.04123 llm
+    2026-01-12 acme uses 12001 bytes
+    2026-01-12 acme uses 11 jobs
+    2026-01-12 acme uses 15 clicks
+    2026-01-12 acme uses 7 mails
+    2026-01-12 acme uses 9 sms
+    2026-01-12 acme uses 150 rows
+    2026-02-01 close period
+    2026-02-05 acme uses 5 jobs on 2026-01-15
+    2026-03-01 close period
+    2026-04-01 close period
+"""
+
+
+def test_a_stranger_can_check_every_invoice_with_the_standard_library(tmp_path: Path) -> None:
+    tell(EVERY_PRICE)
+    numbers = [json.loads(line)["number"] for line in run("invoice", "list", "--json").stdout.splitlines()]
+    assert len(numbers) >= 5
+    late = 0
+    for number in numbers:
+        exported = run("invoice", "export", number, "--to", str(tmp_path / number))
+        assert exported.exit_code == 0, exported.output
+        checked = check(tmp_path / number)
+        # the one charge that was corrected since has other events today, and says so
+        late += checked.stdout.count("(late ones: on a later invoice)")
+        assert checked.returncode == 0 or checked.stdout.count("WRONG") == 1, checked.stdout + checked.stderr
+        assert run("invoice", "verify", number).exit_code == 0
+    assert late == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "complaint"),
+    [
+        ("document.json", '"amount_minor": 50', '"amount_minor": 49', "digest"),
+        ("charges.json", '"amount": "0.10"', '"amount": "0.20"', "the rate card gives [100], [50] was rated"),
+        ("charges.json", '"quantity": "5"', '"quantity": "6"', "the events do not come to 6"),
+    ],
+)
+def test_a_stranger_finds_what_was_changed(tmp_path: Path, file: str, old: str, new: str, complaint: str) -> None:
+    tell(
+        """
+        plan payg: 0.10 EUR each of calls
+        2026-01-01 acme subscribes to payg
+        2026-01-10 acme uses 5 calls
+        2026-02-01 close period
+        """
+    )
+    folder = tmp_path / "export"
+    assert run("invoice", "export", "INV-000001", "--to", str(folder)).exit_code == 0
+    assert check(folder).stdout.endswith("Everything is equal.\n")
+    path = folder / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    checked = check(folder)
+    assert checked.returncode == 1
+    assert complaint in checked.stdout
+
+
+def test_a_stranger_finds_a_lost_event(tmp_path: Path) -> None:
+    tell(
+        """
+        plan payg: 0.10 EUR each of calls
+        2026-01-01 acme subscribes to payg
+        2026-01-10 acme uses 5 calls in 3 events
+        2026-02-01 close period
+        """
+    )
+    folder = tmp_path / "export"
+    run("invoice", "export", "INV-000001", "--to", str(folder))
+    [events] = (folder / "events").iterdir()
+    events.write_text("\n".join(events.read_text().splitlines()[:2]) + "\n")
+    assert "the 2 events are not the 3 billed" in check(folder).stdout
+
+
+def test_an_export_does_not_overwrite(tmp_path: Path) -> None:
+    tell("plan pro: 20.00 EUR per month\n2026-01-01 acme subscribes to pro\n2026-01-01 close period")
+    assert run("invoice", "export", "INV-000001").exit_code == 0
+    refused = run("invoice", "export", "INV-000001")
+    assert refused.exit_code == 1
+    assert "is there already" in refused.output
+    shutil.rmtree(tmp_path / "INV-000001")
+
+
+def test_bill_run_issues_what_is_due_and_nothing_when_repeated() -> None:
+    tell("plan pro: 20.00 EUR per month\n2026-01-01 acme subscribes to pro\n2026-01-01 globex subscribes to pro")
+    first = json.loads(run("bill", "run", "--json").stdout)
+    assert first["failures"] == {}
+    assert first["invoices"][:2] == ["INV-000001", "INV-000002"]
+    assert json.loads(run("bill", "run", "--json").stdout)["invoices"] == []
+    assert run("check-books").output == "The books are in order.\n"
+
+
+def test_show_prints_subtotals_and_total() -> None:
+    tell(
+        """
+        plan pro: 20.00 EUR per month
+        customer group in EUR
+        customer north in EUR paid by group
+        2026-01-01 group subscribes to pro
+        2026-01-01 north subscribes to pro
+        2026-01-01 close period
+        """
+    )
+    shown = run("invoice", "show", "INV-000001").output
+    assert shown.count("sub-total") == 2
+    assert shown.endswith("40.00  EUR total\n")
+
+
+def test_an_unknown_invoice_is_one_line_and_exit_1() -> None:
+    shown = run("invoice", "verify", "INV-9")
+    assert (shown.exit_code, shown.output) == (1, "Error: there is no invoice 'INV-9'\n")
