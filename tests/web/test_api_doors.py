@@ -19,7 +19,7 @@ OPEN_ROUTES = {"/api/v1/openapi.json", "/api/v1/stripe/webhook"}
 def guarded_routes(app: Flask) -> Iterator[tuple[Rule, str, str]]:
     for rule in app.url_map.iter_rules():
         if rule.rule.startswith("/api/v1/") and rule.rule not in OPEN_ROUTES:
-            url = rule.build(dict.fromkeys(rule.arguments, "x"))
+            url = rule.build(dict.fromkeys(rule.arguments, 1))  # fits texts and numbers
             assert url is not None
             for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
                 yield rule, url[1], method
