@@ -99,6 +99,11 @@ class AdvisoryLock:
 
     def give_up(self) -> None:
         """Let another process take it."""
+        try:
+            if self._connection is not None:
+                self._connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": ADVISORY_LOCK})
+        except DBAPIError:
+            pass  # the connection is gone, and the lock with it
         self._drop()
 
     def _drop(self) -> None:
