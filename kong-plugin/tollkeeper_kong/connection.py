@@ -1,20 +1,20 @@
-"""One of Kong's pooled connections: a greenlet that reads messages and sends the engine's answers."""
+"""One of Kong's pooled connections: messages in, the engine's answers out."""
 
 import socket
 import time
 from collections.abc import Callable, Iterator
 
 import msgpack
-import msgspec
-from gevent import Greenlet, Timeout
+from gevent import Timeout
 from gevent.hub import get_hub
 
 from tollkeeper_kong.engine import Engine, Malformed
+from tollkeeper_kong.wire import decode_request
+from tollkeeper_kong.workers import Workers
 
 READ_BYTES = 16_384
 MOST_MESSAGE_BYTES = 64 * 1024 * 1024  # a buffered answer may come back in one step
 MOST_ELEMENTS = 65_536  # msgpack makes room for as many as a header claims, before they have come
-_decode = msgspec.msgpack.Decoder().decode
 _GARBAGE = (Malformed, msgpack.UnpackException, ValueError, TypeError, RecursionError, MemoryError)
 
 
@@ -22,110 +22,124 @@ class Connection:
     """Reads, answers, and closes on garbage.
 
     The watcher of the socket stays in place between messages, and the socket is read only when there is something to
-    read: half the system calls of trying first, and nothing made or thrown away per wait.
+    read: half the system calls of trying first, and nothing made or thrown away per message.
     """
 
-    def __init__(self, sock: socket.socket, engine: Engine, *, send_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        engine: Engine,
+        workers: Workers,
+        *,
+        ended: Callable[["Connection"], None],
+        send_seconds: float = 10.0,
+    ) -> None:
         self._socket = sock
+        self._receive, self._send = sock.recv, sock.send
         self._engine = engine
+        self._answer = engine.answer_request
+        self._ready = workers.ready
+        self._ended = ended
         self._send_seconds = send_seconds
+        self._pieces: _Pieces | None = None
+        self._is_busy = self._is_closing = self._is_closed = False
         self._hub = get_hub()
         self._watcher = self._hub.loop.io(sock.fileno(), 1)
         self._is_watched = False
-        self._is_waiting = False
-        self._pieces: _Pieces | None = None
+        self._watch()
         self.half_since: float | None = None
-        self._greenlet = Greenlet(self._run)
-
-    def start(self, ended: Callable[["Connection"], None]) -> None:
-        """Begin to answer; `ended` is called once, when the connection is closed."""
-        self._greenlet.link(lambda _greenlet: ended(self))
-        self._greenlet.start()
 
     def close(self) -> None:
-        """End the connection from outside; a message in the middle is not answered."""
-        self._greenlet.kill(block=False)
+        """End the connection; a handler that waits is let through first."""
+        self._is_closing = True
+        if not self._is_busy:
+            self._close()
 
-    def _run(self) -> None:
+    def read(self) -> None:
+        """Read once and answer what is whole; called by a worker when there is something to read."""
+        if self._is_busy or self._is_closed:  # a handler waits: look at the socket again when it is through
+            self._unwatch()
+            return
+        self._is_busy = True
         try:
-            self._answer_all()
+            self._read()
+        except BlockingIOError:
+            pass
         except _GARBAGE:
             self._engine.counters.malformed += 1
+            self._is_closing = True
         except (OSError, Timeout):
             self._engine.counters.broken += 1
-        finally:
-            self._watcher.stop()
-            self._watcher.close()
-            self._socket.close()
+            self._is_closing = True
+        self._is_busy = False
+        if self._is_closing:
+            self._close()
+        elif not self._is_watched:
+            self._watch()
 
-    def _answer_all(self) -> None:
-        """Read and answer until the other side hangs up.
-
-        Nearly always a read brings one whole message, which msgspec decodes in half the time. Anything else goes to
-        msgpack's unpacker, which keeps what is not whole yet and takes strings that are not UTF-8.
-        """
-        wait, receive, send, answer = self._hub.switch, self._socket.recv, self._send, self._engine.answer
-        while True:
-            if not self._is_watched:
-                self._is_watched = True
-                self._watcher.start(self._readable)
-            self._is_waiting = True
-            wait()
-            self._is_waiting = False
+    def _read(self) -> None:
+        received = self._receive(READ_BYTES)
+        if self._pieces is None and received:
             try:
-                received = receive(READ_BYTES)
-            except BlockingIOError:
-                continue
-            if not received:
+                request = decode_request(received)
+            except (ValueError, TypeError, RecursionError):
+                self._answer_pieces(received)
                 return
-            if self._pieces is None:
-                try:
-                    message = _decode(received)
-                except (msgspec.DecodeError, ValueError, TypeError, RecursionError):
-                    self._pieces = _Pieces()
-                else:
-                    send(answer(message))
-                    continue
+            reply = self._answer(request)
+            try:
+                sent = self._send(reply)
+            except BlockingIOError:
+                sent = 0
+            if sent != len(reply):
+                self._send_rest(memoryview(reply)[sent:])
+        elif received:
             self._answer_pieces(received)
+        else:
+            self._is_closing = True
 
     def _answer_pieces(self, received: bytes) -> None:
-        """Answer what has become whole; be through with pieces when nothing is left over."""
-        pieces = self._pieces
-        assert pieces is not None
+        """Answer whatever is no single request: several messages, pieces of one, other calls, garbage."""
+        pieces = self._pieces = self._pieces or _Pieces()
         for message in pieces.feed(received):
-            self._send(self._engine.answer(message))
+            self._send_rest(memoryview(self._engine.answer(message)))
         if pieces.is_empty:
             self._pieces = self.half_since = None
         else:
             self.half_since = self.half_since or time.monotonic()
 
-    def _readable(self) -> None:
-        """Wake the greenlet; called by the event loop, again and again while there is something to read."""
-        if self._is_waiting:
-            self._greenlet.switch()
-        else:  # a handler waits for something else; look at the socket again when it is through
-            self._watcher.stop()
-            self._is_watched = False
-
-    def _send(self, reply: bytes) -> None:
-        try:
-            sent = self._socket.send(reply)
-        except BlockingIOError:
-            sent = 0
-        if sent != len(reply):
-            self._send_rest(memoryview(reply)[sent:])
-
     def _send_rest(self, rest: memoryview) -> None:
-        """Send what the socket's buffer had no room for; a reader that stands still is given up."""
-        writable = self._hub.loop.io(self._socket.fileno(), 2)
+        """Send, waiting for room in the socket's buffer; a reader that stands still is given up."""
+        writable = None
         try:
             with Timeout(self._send_seconds):
                 while rest:
-                    self._hub.wait(writable)
-                    rest = rest[self._socket.send(rest) :]
+                    try:
+                        rest = rest[self._send(rest) :]
+                    except BlockingIOError:
+                        writable = writable or self._hub.loop.io(self._socket.fileno(), 2)
+                        self._hub.wait(writable)
         finally:
-            writable.stop()
-            writable.close()
+            if writable is not None:
+                writable.stop()
+                writable.close()
+
+    def _watch(self) -> None:
+        self._is_watched = True
+        self._watcher.start(self._ready.append, self)
+
+    def _unwatch(self) -> None:
+        if self._is_watched:
+            self._is_watched = False
+            self._watcher.stop()
+
+    def _close(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._unwatch()
+        self._watcher.close()
+        self._socket.close()
+        self._ended(self)
 
 
 class _Pieces:

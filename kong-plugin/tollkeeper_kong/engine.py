@@ -1,7 +1,7 @@
 """kong-pdk's plugin server without its event engine: RPC messages in, answers out, no lock and no thread.
 
 The wire format and the error texts are kong-pdk's. A handler is a generator that yields its PDK calls; it runs in the
-greenlet of whichever connection brought the message that moves it on. This file knows nothing of sockets.
+worker greenlet that has read the message that moves it on. This file knows nothing of sockets.
 """
 
 import json
@@ -20,6 +20,7 @@ from tollkeeper_kong.events import Event, WaitingEvents
 from tollkeeper_kong.instances import Config, Instances, Plugin, UnknownInstance, first_id
 from tollkeeper_kong.metrics import EngineCounters
 from tollkeeper_kong.pdk import Call, PdkError, Steps
+from tollkeeper_kong.wire import Argument, Request
 
 # kong-pdk takes the result of some PDK calls under names of their own; all mean the same step.
 _STEPS_OF = ("", "Service", "Consumer", "Route", "Plugin", "Credential", "MemoryStats", "MultiMap")
@@ -62,22 +63,37 @@ class Engine:
         limits = limits or Limits()
         self.counters = counters or EngineCounters()
         self.instances = Instances(limits.instances)
-        self.waiting = WaitingEvents(most=limits.waiting_events, seconds=limits.event_seconds)
+        self.waiting = WaitingEvents(limits.event_seconds)
+        self._instances = self.instances.by_id
+        self._waiting = self.waiting.by_id
+        self._most_waiting = limits.waiting_events
         self._plugins = plugins
         self._on_failure = on_failure or _ignore
         self._next_event_id = first_id()
         self.now = _clock()  # of the last sweep: near enough for time limits, and free
-        self._methods: dict[str, Callable[[int, object], bytes]] = {
+        self._moves: dict[str, Callable[[int, Argument], bytes]] = {
             "plugin.HandleEvent": self._handle_event,
             "plugin.StepError": self._step_error,
+            **{f"plugin.Step{of}": self._step for of in _STEPS_OF},
+        }
+        self._others: dict[str, Callable[[int, Any], bytes]] = {
             "plugin.StartInstance": self._start_instance,
             "plugin.CloseInstance": self._close_instance,
             "plugin.InstanceStatus": self._instance_status,
             "plugin.GetStatus": self._get_status,
-        } | {f"plugin.Step{of}": self._step for of in _STEPS_OF}
+        }
+
+    def answer_request(self, request: Request) -> bytes:
+        """Return the reply to an event or a step."""
+        try:
+            return self._moves[request.method](request.message_id, request.arguments[0])
+        except KeyError:
+            return self._error(request.message_id, f"RPC for {printable(request.method)} is not supported")
+        except (RpcError, UnknownInstance) as error:
+            return self._error(request.message_id, printable(error))
 
     def answer(self, message: object) -> bytes:
-        """Return the reply to one decoded message; raises Malformed, and nothing else."""
+        """Return the reply to any decoded message; raises Malformed, and nothing else."""
         if type(message) is not list or len(message) != 4:
             raise Malformed("no RPC request")
         kind, message_id, method, arguments = message
@@ -85,14 +101,15 @@ class Engine:
             raise Malformed("no RPC request")
         if not 0 <= message_id < _MOST_ID:
             raise Malformed("no message id")
+        argument = arguments[0] if arguments else None
         try:
-            run = self._methods[method]
-        except (KeyError, TypeError):
-            return self._error(message_id, f"RPC for {printable(method)} is not supported")
-        try:
-            return run(message_id, arguments[0] if arguments else None)
+            if type(method) is str and method in self._others:
+                return self._others[method](message_id, argument)
+            if type(method) is str and method in self._moves:
+                return self._moves[method](message_id, _argument_of(argument))
         except (RpcError, UnknownInstance) as error:
             return self._error(message_id, printable(error))
+        return self._error(message_id, f"RPC for {printable(method)} is not supported")
 
     def sweep(self) -> None:
         """Move the engine's own time on and end the events that Kong has abandoned. Called about once a second."""
@@ -103,19 +120,15 @@ class Engine:
         """End every event that waits: the server stops."""
         self.counters.expired += self.waiting.expire(float("inf"))
 
-    def _handle_event(self, message_id: int, argument: Any) -> bytes:
-        try:
-            instance_id, phase = argument["InstanceId"], argument["EventName"]
-            instance = self.instances.by_id.get(instance_id)
-            begin = None if instance is None else instance.phases.get(phase)
-        except (TypeError, KeyError, IndexError):
-            raise RpcError("HandleEvent needs InstanceId and EventName") from None
+    def _handle_event(self, message_id: int, argument: Argument) -> bytes:
+        phase, instance = argument.phase, self._instances.get(argument.instance_id)
         if instance is None:
-            raise UnknownInstance(instance_id)
+            raise UnknownInstance(argument.instance_id)
         instance.last_used = now = self.now
         event_id = self._next_event_id
         self._next_event_id = event_id + 1
-        if begin is None:
+        begin = instance.phases.get(phase) if phase else None
+        if begin is None or phase is None:
             return _encode((1, message_id, None, {"Data": _RETURN, "EventId": event_id}))
         counters = self.counters.of_phase[phase]
         counters.begun += 1
@@ -126,23 +139,19 @@ class Engine:
         event = Event(event_id, instance, phase, steps, counters, _clock(), now)
         return self._advance(message_id, event, steps.send, None)
 
-    def _step(self, message_id: int, argument: Any) -> bytes:
+    def _step(self, message_id: int, argument: Argument) -> bytes:
         event = self._take(argument)
-        return self._advance(message_id, event, event.steps.send, argument.get("Data"))
+        return self._advance(message_id, event, event.steps.send, argument.answer)
 
-    def _step_error(self, message_id: int, argument: Any) -> bytes:
+    def _step_error(self, message_id: int, argument: Argument) -> bytes:
         event = self._take(argument)
-        error = PdkError(printable(argument.get("Data")))
-        return self._advance(message_id, event, event.steps.throw, error)
+        return self._advance(message_id, event, event.steps.throw, PdkError(printable(argument.answer)))
 
-    def _take(self, argument: Any) -> Event:
+    def _take(self, argument: Argument) -> Event:
         """Return the event that a step is for. Until its next call it is in no table: a repeated step finds nothing."""
-        try:
-            event = self.waiting.by_id.pop(argument["EventId"], None)
-        except (TypeError, KeyError, IndexError):
-            raise RpcError("a step needs EventId") from None
+        event = self._waiting.pop(argument.event_id, None)
         if event is None:
-            raise RpcError(f"event id {printable(argument['EventId'])} not found")
+            raise RpcError(f"event id {printable(argument.event_id)} not found")
         return event
 
     def _advance(self, message_id: int, event: Event, move: Callable[..., Call], value: object) -> bytes:
@@ -164,7 +173,10 @@ class Engine:
             event.counters.observe(_clock() - event.started)
         else:
             event.waits_since = self.now
-            self.waiting.add(event)
+            waiting = self._waiting
+            waiting[event.event_id] = event
+            if len(waiting) > self._most_waiting:
+                self.waiting.crowd_out()
         return _encode((1, message_id, None, {"Data": packed, "EventId": event.event_id}))
 
     def _failed(self, event: Event, error: BaseException) -> msgspec.Raw:
@@ -223,6 +235,14 @@ class Engine:
     def _error(self, message_id: int, text: str) -> bytes:
         self.counters.rpc_errors += 1
         return _encode((1, message_id, text, None))
+
+
+def _argument_of(argument: Any) -> Argument:
+    """Read an argument that did not come in its usual form: from an older Kong, or from nobody we know."""
+    try:
+        return msgspec.convert(argument, Argument, strict=False)
+    except (msgspec.ValidationError, ValueError, TypeError, RecursionError):
+        raise RpcError("the argument is not what this method takes") from None
 
 
 def printable(value: object) -> str:

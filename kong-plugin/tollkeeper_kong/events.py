@@ -27,24 +27,20 @@ class Event(msgspec.Struct):
 
 
 class WaitingEvents:
-    """Events between two calls, oldest first; the engine takes them out of `by_id` itself."""
+    """Events between two calls, oldest first; the engine puts them into `by_id` and takes them out."""
 
-    def __init__(self, *, most: int, seconds: float) -> None:
-        self._most = most
+    def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self.by_id: dict[object, Event] = {}
+        self.by_id: dict[int | None, Event] = {}
         self.crowded_out = 0
 
     def __len__(self) -> int:
         return len(self.by_id)
 
-    def add(self, event: Event) -> None:
-        """Let an event wait; the oldest one makes room when there is none."""
-        by_id = self.by_id
-        by_id[event.event_id] = event
-        if len(by_id) > self._most:
-            self._remove(next(iter(by_id.values())))
-            self.crowded_out += 1
+    def crowd_out(self) -> None:
+        """End the oldest event: a newer one needs its place."""
+        self._remove(next(iter(self.by_id.values())))
+        self.crowded_out += 1
 
     def expire(self, now: float) -> int:
         """End the events that have waited too long; return how many."""

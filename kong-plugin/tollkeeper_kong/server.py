@@ -17,6 +17,7 @@ from gevent.hub import get_hub
 from tollkeeper_kong.connection import Connection
 from tollkeeper_kong.engine import Engine
 from tollkeeper_kong.listener import PublishedSocket
+from tollkeeper_kong.workers import Workers
 
 _ACCEPTS_PER_TURN = 64
 _FULL = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -44,6 +45,7 @@ class Server:
         self._engine = engine
         self._options = options
         self._connections: set[Connection] = set()
+        self._workers = Workers()
         self._every_second = every_second or (lambda _now: None)
         self._stopping = gevent.event.Event()
         self.stop_reason = ""
@@ -81,6 +83,7 @@ class Server:
             acceptor.close()
             published.withdraw()
             self._drain()
+            self._workers.close()
             sweeper.kill()
             for handler in signals:
                 handler.cancel()
@@ -90,10 +93,9 @@ class Server:
             self._engine.counters.accept_failures += 1
             sock.close()
             return
-        connection = Connection(sock, self._engine)
+        connection = Connection(sock, self._engine, self._workers, ended=self._connections.discard)
         self._connections.add(connection)
         self._engine.counters.connections += 1
-        connection.start(self._connections.discard)
 
     def _sweep(self) -> None:
         """Once a second, end what was abandoned: events, half messages, this server when its parent is gone."""

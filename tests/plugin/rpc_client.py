@@ -92,7 +92,17 @@ class ServerProcess:
         return self.process.pid
 
     def connect(self, *, timeout: float = 5.0) -> Rpc:
-        return connect(self.socket_path, timeout=timeout)
+        """Connect, waiting for the server to be up; raises RuntimeError if it has ended instead."""
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                return Rpc(self.socket_path, timeout=timeout)
+            except OSError:
+                if self.process.poll() is not None:
+                    raise RuntimeError(Path(self.output.name).read_text()) from None
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
 
     def stop(self, number: int = signal.SIGTERM, *, seconds: float = 10.0) -> int:
         self.process.send_signal(number)
