@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO_ARGS ?=
 TEST_ARGS ?= -n 2
 
-.PHONY: demo test lint unit serve assets screenshots bench-rating lock clean
+.PHONY: demo test lint unit serve reference assets screenshots bench-rating lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the commands
@@ -37,6 +37,9 @@ serve: $(VENV)/.installed ## Run the backend on the embedded default
 
 bench-rating: $(VENV)/.installed ## What rating costs, by price model and number of tiers
 	$(BIN)/python benchmarks/rating/bench_rating.py
+
+reference: $(VENV)/.installed ## Write the tables of docs/ that come from the code
+	$(BIN)/python scripts/reference.py
 
 assets: $(VENV)/.installed ## Copy what the pages need from npm (package.json), with its licences
 	$(BIN)/python scripts/vendor_assets.py

@@ -4,6 +4,7 @@ from datetime import timedelta
 from types import ModuleType
 
 from flask import Blueprint, Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 import tollkeeper.access.tables
 import tollkeeper.catalog.tables
@@ -103,6 +104,10 @@ def create_app(settings: Settings, *, database: Database | None = None, clock: C
     app.config["SECRET_KEY"] = (
         settings.secret_key.get_secret_value() if settings.secret_key else load_or_make_secret_key(settings.data_dir)
     )
+    if settings.trusted_proxies:
+        # Flask's own way to wrap an application; mypy takes the attribute for a method
+        proxied = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=settings.trusted_proxies)
+        app.wsgi_app = proxied  # type: ignore[method-assign]
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     install_admin(app)

@@ -28,6 +28,12 @@ class Settings(BaseSettings):
         default=None,
         description="Signs sessions of the admin UI; by default made once and kept in the data folder, mode 0600.",
     )
+    trusted_proxies: int = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="How many proxies in front may name the client's address and scheme (X-Forwarded-For, -Proto).",
+    )
     data_dir: Path = Field(default=Path("var"), description="Folder for the session key and lock files.")
     stripe_api_key: SecretStr | None = Field(
         default=None,

@@ -4,10 +4,14 @@ from datetime import timedelta
 
 import pytest
 from flask import Flask
+from pydantic import SecretStr
 
 from tests.web.seeded import ADMIN, PASSWORD
 from tests.web.visitor import Visitor, text_of
+from tollkeeper.app import create_app
 from tollkeeper.clock import FixedClock
+from tollkeeper.config import Settings
+from tollkeeper.storage.session import Database
 
 
 def cookie_of(visitor: Visitor) -> str:
@@ -121,3 +125,15 @@ def test_a_sign_in_goes_idle_after_two_hours(ada: Visitor, admin_clock: FixedClo
     assert ada.get("/admin/").status_code == 200
     admin_clock.instant += timedelta(hours=2)
     assert ada.get("/admin/").status_code == 302
+
+
+def test_behind_a_trusted_proxy_the_scheme_is_the_clients(books_database: Database, admin_clock: FixedClock) -> None:
+    settings = Settings(secret_key=SecretStr("of the tests"), trusted_proxies=1)
+    client = create_app(settings, database=books_database, clock=admin_clock).test_client()
+    forwarded = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.7"}
+    assert "Secure" in client.get("/admin/sign-in", headers=forwarded).headers["Set-Cookie"]
+
+
+def test_nobody_s_word_about_the_scheme_is_taken_without_a_trusted_proxy(visitor: Visitor) -> None:
+    answer = visitor.get("/admin/sign-in", **{"X-Forwarded-Proto": "https"})
+    assert "Secure" not in answer.headers["Set-Cookie"]
