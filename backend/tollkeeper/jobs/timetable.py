@@ -1,5 +1,6 @@
 """What runs when. The order is that of `tollkeeper jobs run --once` and of the test clock's steps."""
 
+from tollkeeper.access.idempotency import forget_old_answers
 from tollkeeper.clock import SystemClock
 from tollkeeper.entitlements.nodes import watch_nodes
 from tollkeeper.entitlements.purge import purge_removed
@@ -71,6 +72,7 @@ def tidy(context: JobContext) -> int:
     """Fold and forget what only keeps things fast."""
     now = context.clock.now()
     with context.database.transaction() as session:
+        forget_old_answers(session, now=now)
         return merge_totals(session) + prune_batches(session, now=now) + purge_removed(session, now=now)
 
 
