@@ -22,6 +22,7 @@ COMMANDS = {
     "plan": "plan",
     "price": "price",
     "serve": "serve",
+    "webhooks": "webhooks",
 }
 
 
