@@ -17,7 +17,7 @@ from tollkeeper_kong.pdk import Call, Steps, response_exit
 from tollkeeper_kong.record import ANONYMOUS, usage_record
 from tollkeeper_kong.refusal import Decision, refuse_by_policy
 from tollkeeper_kong.schema import read_policy, read_scope
-from tollkeeper_kong.snapshot import Amount, Limit, Limits, RequestScope
+from tollkeeper_kong.snapshot import Amount, Limit, RequestScope
 from tollkeeper_kong.subject import subject_source
 
 SERIALIZE = Call("kong.log.serialize")
@@ -74,9 +74,10 @@ class Tollkeeper:
             subject, known = self._fixed_subject, self._known
             if subject is None:
                 subject = self._source.read((yield self._source.ask))
-            limits = self._node.verdicts.limits_of(subject)
-            if limits:
-                known = yield from self._learn(limits)
+            for limit in self._node.verdicts.limits_of(subject):
+                if not limit.terms.scope.is_any:
+                    known = yield from self._learn(subject)
+                    break
             decision = self._decide(subject, known)
             if not decision.is_allowed:
                 yield self._refusal(decision)
@@ -124,13 +125,11 @@ class Tollkeeper:
         if remaining:
             yield _quota_headers(*remaining)
 
-    def _learn(self, limits: Limits) -> Generator[Call, Any, RequestScope]:
+    def _learn(self, subject: str) -> Generator[Call, Any, RequestScope]:
         """Ask Kong for what the limits of a subject turn on and the configuration does not say."""
         known = self._known
         route_id, service_id, method = known.route_id, known.service_id, None
-        scopes = [limit.terms.scope for limit in limits if not limit.terms.scope.is_any]
-        if not scopes:
-            return known
+        scopes = [limit.terms.scope for limit in self._node.verdicts.limits_of(subject)]
         by_route = route_id is None and any(scope.routes or scope.has_by_id[0] for scope in scopes)
         by_service = service_id is None and any(scope.services or scope.has_by_id[1] for scope in scopes)
         route_name = None

@@ -5,6 +5,7 @@ Both capture modes come through here, so the same request makes the same record,
 
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
+from functools import lru_cache
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -155,8 +156,14 @@ def plain_decimal(value: Number) -> str | None:
 def _time(started_at: Number | None) -> str | UnsetType:
     if started_at is None or not 0 <= started_at <= _LAST_INSTANT_MS:
         return UNSET
-    instant = _EPOCH + timedelta(milliseconds=int(started_at))
-    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    seconds, milliseconds = divmod(int(started_at), 1000)
+    return f"{_second(seconds)}.{milliseconds:03d}Z"
+
+
+@lru_cache(maxsize=256)
+def _second(seconds: int) -> str:
+    """Write a second, which thousands of requests share."""
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat().removesuffix("+00:00")
 
 
 def _name(entity: Entity | None) -> str | UnsetType:
