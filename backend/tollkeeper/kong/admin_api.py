@@ -64,7 +64,7 @@ def _get(http: requests.Session, base: str, path: str) -> dict[str, Any]:
         answer = http.get(base + path, timeout=TIMEOUT_SECONDS, allow_redirects=False)
     except requests.RequestException as error:
         raise Unavailable(
-            f"Kong's Admin API at {base} does not answer ({type(error).__name__}); is it there?"
+            f"Kong's Admin API at {_shown(base)} does not answer ({type(error).__name__}); is it there?"
         ) from None
     if answer.status_code in {401, 403}:
         raise InvalidInput.of("/admin_url", f"{_shown(base)} asks for a token; give the one of a Kong administrator")
