@@ -16,6 +16,7 @@ from tollkeeper.invoices.reading import get_invoice
 from tollkeeper.invoices.tables import Invoice
 from tollkeeper.payments.books import check_stripe
 from tollkeeper.payments.client import StripeAccount, open_stripe
+from tollkeeper.payments.hosted_url import read_hosted_url
 from tollkeeper.payments.sync import _claim, _enqueue, retry_sync, sync_due_invoices
 from tollkeeper.payments.tables import StripeRequest, StripeSync, SyncState
 from tollkeeper.storage.session import Database
@@ -293,6 +294,17 @@ def test_a_payment_outside_of_stripe_is_told_to_stripe(
     sync_due_invoices(database, account, now=NOW)
     assert fake.invoices["in_1"]["status"] == "paid"
     assert fake.count(r"POST /v1/invoices/in_1/pay") == 1
+
+
+def test_the_address_of_stripe_s_page_is_read_anew(
+    database: Database, fake: FakeStripe, account: StripeAccount, issued: Invoice, invoice: Now
+) -> None:
+    assert read_hosted_url(account, invoice()) is None
+    sync_due_invoices(database, account, now=NOW)
+    fake.invoices["in_1"]["hosted_invoice_url"] = "https://invoice.stripe.test/new"
+    assert read_hosted_url(account, invoice()) == "https://invoice.stripe.test/new"
+    fake.faults.append(Fault(r"GET /v1/invoices/\w+", "503", times=3))
+    assert read_hosted_url(account, invoice()) is None
 
 
 def test_the_key_of_another_kind_is_refused_with_the_fix() -> None:
