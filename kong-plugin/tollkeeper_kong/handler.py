@@ -69,16 +69,17 @@ class Tollkeeper:
 
     def access(self) -> PdkSteps:
         """Decide whether the request may pass."""
-        policy = self._policy
+        policy, verdicts = self._policy, self._node.verdicts
         if policy.enforce != "off":
             subject, known = self._fixed_subject, self._known
             if subject is None:
                 subject = self._source.read((yield self._source.ask))
-            for limit in self._node.verdicts.limits_of(subject):
+            for limit in verdicts.limits_of(subject):
                 if not limit.terms.scope.is_any:
                     known = yield from self._learn(subject)
                     break
-            decision = self._decide(subject, known)
+            is_full = policy.on_spool_full == "deny" and self._node.spool.is_full
+            decision = self._spool_full if is_full else verdicts.decide(subject, known, policy)
             if not decision.is_allowed:
                 yield self._refusal(decision)
             elif policy.quota_headers:
@@ -106,11 +107,6 @@ class Tollkeeper:
                 llm = self._usage_of(body, exchange)
         finally:  # also when Kong does not answer: it ends its timer where a body was not buffered
             self._keep(exchange, llm, subject)
-
-    def _decide(self, subject: str, known: RequestScope) -> Decision:
-        if self._policy.on_spool_full == "deny" and self._node.spool.is_full:
-            return self._spool_full
-        return self._node.verdicts.decide(subject, known, self._policy)
 
     def _refusal(self, decision: Decision) -> Call:
         """Return the call that ends the request or, in shadow mode, notes that it would have been ended."""

@@ -98,7 +98,8 @@ class Snapshot:
 
     def find(self, subject: str) -> Limits | None:
         """Return what binds a subject; None if it belongs to no customer."""
-        held = self.changes[subject] if subject in self.changes else self.subjects.get(subject)
+        changes = self.changes
+        held = changes[subject] if changes and subject in changes else self.subjects.get(subject)
         return (held,) if isinstance(held, Limit) else held
 
     def __len__(self) -> int:

@@ -75,7 +75,8 @@ class Verdicts:
 
     def limits_of(self, subject: str) -> Limits:
         """Return what binds a subject now; nothing if it belongs to no customer or nothing is known."""
-        return (self._snapshot.find(subject) if self._snapshot else None) or ()
+        snapshot = self._snapshot
+        return () if snapshot is None else snapshot.find(subject) or ()
 
     def decide(self, subject: str, request: RequestScope, policy: VerdictPolicy) -> Decision:
         """Return whether a request of a subject may pass now, and count it if so."""
@@ -96,7 +97,7 @@ class Verdicts:
         """Return the limit that leaves a request's subject the least, and what it leaves; None if there is none."""
         snapshot = self._snapshot
         tightest: tuple[Limit, Amount] | None = None
-        for limit in (snapshot.find(subject) if snapshot else None) or ():
+        for limit in (None if snapshot is None else snapshot.find(subject)) or ():
             most = limit.terms.limit
             if most is None or not limit.terms.scope.covers(request):
                 continue
@@ -113,14 +114,15 @@ class Verdicts:
         counting: list[Passes] = []
         for limit in limits:
             terms = limit.terms
-            if not terms.scope.covers(request):
+            if not terms.scope.is_any and not terms.scope.covers(request):
                 continue
-            has_begun_anew = limit.resets_at is not None and limit.resets_at <= now
-            if limit.denies and not has_begun_anew:
+            if limit.denies and not _has_begun_anew(limit, now):
                 return refuse(limit, None, now=now, docs_url=policy.docs_url)
             if terms.counts_down:
-                passes = self._count_of(limit)
-                if passes.is_spent() and not has_begun_anew and self._is_still_spent(passes, snapshot):
+                passes = self._passes.get(limit.id)
+                if passes is None or passes.limit is not limit:
+                    passes = self._count_of(limit)
+                if passes.is_spent() and not _has_begun_anew(limit, now) and self._is_still_spent(passes, snapshot):
                     return refuse(limit, passes, now=now, docs_url=policy.docs_url)
                 counting.append(passes)
         for passes in counting:
@@ -150,6 +152,10 @@ class Verdicts:
             passes.forget_before(self._settled_before(snapshot))
             if not passes.total:
                 del self._passes[limit_id]
+
+
+def _has_begun_anew(limit: Limit, now: float) -> bool:
+    return limit.resets_at is not None and limit.resets_at <= now
 
 
 def _unknown(policy: VerdictPolicy) -> Decision:
