@@ -11,6 +11,7 @@ import fcntl
 import os
 import re
 import secrets
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -168,7 +169,7 @@ class OpenSegment:
 
     def sync(self) -> None:
         """Wait until what was appended is on the disk."""
-        os.fdatasync(self._descriptor)
+        sync_content(self._descriptor)
         self.settle()
 
     def settle(self) -> None:
@@ -213,6 +214,14 @@ def write_atomically(path: Path, content: bytes, *, sync: bool = True) -> None:
         raise
     if sync:
         sync_directory(path.parent)
+
+
+def sync_content(descriptor: int) -> None:
+    """Wait until a file's content is on the disk."""
+    if sys.platform == "darwin":  # has no fdatasync
+        os.fsync(descriptor)
+    else:
+        os.fdatasync(descriptor)
 
 
 def sync_directory(directory: Path) -> None:

@@ -56,7 +56,7 @@ class Processes:
         with suppress(ProcessLookupError):
             os.kill(pid, number)
         deadline = time.monotonic() + seconds
-        while Path(f"/proc/{pid}").exists():
+        while _is_alive(pid):
             assert time.monotonic() < deadline, f"{self.alive[pid]} {pid} does not end on {number.name}"
             time.sleep(0.005)
         del self.alive[pid]
@@ -113,7 +113,7 @@ class Round:
         for segment in list_segments(self.spool):
             is_orphan = segment.records is None and f"-{os.getpid()}-" not in segment.stem
             pid = int(segment.stem.split("-")[1])
-            if is_orphan and not Path(f"/proc/{pid}").exists():
+            if is_orphan and not _is_alive(pid):
                 with suppress(FileNotFoundError), segment.path.open("ab") as file:
                     file.write(b"\xf7TK\xf7\0\0\0\x07\0\0\0\x09\1\2\3\4half")
                 return
@@ -311,6 +311,14 @@ def test_a_read_only_disk_is_waited_out(small_disk: Path, processes: Processes, 
     _await(lambda: len(backend.ids) >= 50)
     round_.end_writers()
     assert round_.intended() == set(backend.ids)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _round_on(disk: Path, processes: Processes, backend: EventsStub) -> Round:
