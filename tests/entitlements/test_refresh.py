@@ -11,6 +11,7 @@ from tollkeeper.customers.customers import update_customer
 from tollkeeper.customers.map_consumer import end_mapping, list_mappings, map_consumer
 from tollkeeper.entitlements.feed import verdict_feed
 from tollkeeper.entitlements.refresh import refresh_verdicts
+from tollkeeper.entitlements.survey import survey_usage
 from tollkeeper.subscriptions.cancel import cancel
 from tollkeeper.subscriptions.change_plan import change_plan
 from tollkeeper.subscriptions.subscribe import subscribe
@@ -267,3 +268,15 @@ def test_a_cursor_from_the_future_gets_everything_as_after_a_restored_backup(ses
 def test_before_the_first_refresh_the_feed_is_empty_and_full(session: Session) -> None:
     feed = verdict_feed(session, None)
     assert (feed.is_full, feed.subjects) == (True, [])
+
+
+def test_a_survey_that_another_refresh_overtook_changes_nothing(session: Session) -> None:
+    """The slow one surveyed in January; when it comes to apply, another has begun February."""
+    subscribe(session, "acme", "free", start=JAN, now=JAN)
+    use(session, "alice", NOW, 10)
+    refresh(session)
+    use(session, "alice", NOW)
+    slow = survey_usage(session, now=NOW)
+    refresh(session, FEB)
+    assert not refresh_verdicts(session, now=NOW, survey=slow).is_complete
+    assert only_limit(session)["resets_at"] == "2026-03-01T00:00:00.000Z"

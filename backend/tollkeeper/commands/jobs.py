@@ -41,7 +41,7 @@ def run_command(names: tuple[str, ...], *, once: bool) -> None:
     configure_logs(settings.log_level)
     chosen = [job for job in TIMETABLE if not names or job.name in names]
     with open_database() as database:
-        clock = open_clock(database, is_test_clock=settings.test_clock).clock
+        clock = open_clock(database, is_test_clock=settings.test_clock, cache_seconds=0).clock
         context = job_context_of(settings, database, clock)
         if once:
             counts = {job.name: run_job(job, context) for job in chosen}

@@ -41,7 +41,7 @@ def serve(*, with_jobs: bool) -> None:
     configure_logs(settings.log_level)
     with open_database() as database:
         _prepare(settings, database)
-        opened = open_clock(database, is_test_clock=settings.test_clock)
+        opened = open_clock(database, is_test_clock=settings.test_clock, cache_seconds=0)
         scheduler = JobScheduler(job_context_of(settings, database, opened.clock), TIMETABLE) if with_jobs else None
         port = settings.port or free_port(settings.host)
         require_free(settings.host, port)

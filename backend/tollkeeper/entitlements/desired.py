@@ -1,5 +1,6 @@
 """Derive which limits there are, whom they bind and which subjects are whose, without counting any usage."""
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -41,6 +42,14 @@ class Desired:
     subjects: dict[str, tuple[str, str]] = field(default_factory=dict)
     next_change_at: datetime | None = None
 
+    def digest(self) -> str:
+        """Return what tells two of them apart, without the time at which the next change comes."""
+        found = hashlib.sha256()
+        for limit_id, limit in sorted(self.limits.items()):
+            found.update(repr((limit_id, limit.customer_ids, sorted(limit.columns.items()))).encode())
+        found.update(repr(sorted(self.subjects.items())).encode())
+        return found.hexdigest()
+
     def note_change_at(self, instant: datetime | None, *, now: datetime) -> None:
         """Remember the earliest instant to come."""
         if instant is not None and instant > now and (self.next_change_at is None or instant < self.next_change_at):
@@ -54,8 +63,9 @@ def derive(session: Session, *, now: datetime) -> Desired:
     coverage = load_coverage(session)
     held: dict[str, set[str]] = {}
     for timeline in _timelines(session, now=now):
-        _note_changes(desired, timeline, now=now)
-        for allotment in allotments_at(timeline, now):
+        allotments = allotments_at(timeline, now)
+        _note_changes(desired, timeline, allotments, now=now)
+        for allotment in allotments:
             covered = coverage.stretches(allotment.customer_id, now, now + MICROSECOND)
             customer_ids = tuple(sorted({one.customer_id for one in covered}))
             for customer_id in customer_ids:
@@ -72,11 +82,11 @@ def _timelines(session: Session, *, now: datetime) -> list[Timeline]:
     return load_timelines(session, session.scalars(running.order_by(Subscription.id)).all())
 
 
-def _note_changes(desired: Desired, timeline: Timeline, *, now: datetime) -> None:
+def _note_changes(desired: Desired, timeline: Timeline, allotments: list[Allotment], *, now: datetime) -> None:
     for segment in timeline.segments:
         desired.note_change_at(segment.start, now=now)
         desired.note_change_at(segment.end, now=now)
-    for allotment in allotments_at(timeline, now):
+    for allotment in allotments:
         desired.note_change_at(allotment.period.end if allotment.period else None, now=now)
 
 

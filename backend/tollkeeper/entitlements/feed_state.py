@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from tollkeeper.entitlements.tables import VerdictFeed
 from tollkeeper.storage.upsert import insert_ignoring
 
-FIRST_ROW = {"id": 1, "version": 0, "oldest_version": 0, "read_sequence": 0, "change_count": -1}
+FIRST_ROW = {"id": 1, "version": 0, "oldest_version": 0, "read_sequence": 0, "change_count": -1, "desired_digest": ""}
 
 
 def lock_feed(session: Session) -> VerdictFeed:

@@ -6,23 +6,19 @@ everything it read up to is stored with what it made of it.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from tollkeeper.entitlements.apply_desired import apply_desired
 from tollkeeper.entitlements.counting import Counter
-from tollkeeper.entitlements.desired import derive
 from tollkeeper.entitlements.feed_state import find_feed, lock_feed
 from tollkeeper.entitlements.judging import apply_count, publish_limit
 from tollkeeper.entitlements.publish import is_due
-from tollkeeper.entitlements.survey import Survey, survey_usage
+from tollkeeper.entitlements.survey import Derived, Survey, derive_now, must_derive, survey_usage
 from tollkeeper.entitlements.tables import EntitlementLimit, VerdictFeed
-from tollkeeper.storage.changes import count_changes
 
-# A change that nobody noted (storage/changes.py) is found after so long.
-DERIVE_AT_LEAST_EVERY = timedelta(seconds=15)
 # Counting under the feed's lock holds up SQLite's other writers; the rest waits for the next survey.
 MOST_COUNTED_LOCKED = 50
 
@@ -35,13 +31,10 @@ class Refreshed:
     is_complete: bool
 
 
-NOTHING = Refreshed(0, is_complete=True)
-
-
 def has_work(session: Session, survey: Survey, *, now: datetime) -> bool:
     """Tell, reading only, whether a refresh would change anything: most of the time it would not."""
     feed = find_feed(session)
-    if feed is None or survey.counts or survey.left or must_derive(session, feed, now=now):
+    if feed is None or survey.counts or survey.left or survey.derived:
         return True
     waiting = session.scalars(select(EntitlementLimit).where(EntitlementLimit.is_unpublished))
     return any(is_due(limit, now=now) for limit in waiting)
@@ -50,17 +43,20 @@ def has_work(session: Session, survey: Survey, *, now: datetime) -> bool:
 def refresh_verdicts(session: Session, *, now: datetime, survey: Survey | None = None) -> Refreshed:
     """Apply counts, derive anew if something changed, and publish what the nodes must know.
 
-    `survey` was counted in an earlier, reading transaction; one that another refresh has overtaken is counted
-    again. Many limits are counted in several calls: call again while the answer is not complete.
+    `survey` was made in an earlier, reading transaction; one that another refresh has overtaken is thrown away,
+    and so is its `now`: an older derivation must not undo a newer one. Many limits are counted in several calls: call again while the answer is not complete.
     """
     feed = lock_feed(session)
-    if survey is None or survey.from_sequence != feed.read_sequence:
-        survey = survey_usage(session, now=now)
+    if survey is not None and not survey.is_of(feed):
+        return Refreshed(0, is_complete=False)
+    survey = survey or survey_usage(session, now=now)
     version = feed.version + 1
     published = 0
-    if must_derive(session, feed, now=now):
-        published += _derive(session, feed, version, now=now)
-        _count_some(session, now=now)
+    derived = survey.derived
+    if derived is None and must_derive(session, feed, now=now):
+        derived = derive_now(session, now=now)
+    if derived is not None:
+        published += _derive(session, feed, derived, version, now=now)
     published += _apply(session, survey, version, now=now)
     feed.read_sequence = survey.read_sequence
     if published:
@@ -74,22 +70,16 @@ def _find_countable(session: Session, *, now: datetime) -> str | None:
     return session.scalar(select(EntitlementLimit.id).where(EntitlementLimit.is_stale, is_awake).limit(1))
 
 
-def must_derive(session: Session, feed: VerdictFeed, *, now: datetime) -> bool:
-    """Tell whether plans, mappings, customers or the calendar may have changed the limits themselves."""
-    if feed.derived_at is None or not feed.derived_at <= now < feed.derived_at + DERIVE_AT_LEAST_EVERY:
-        return True
-    if feed.derive_again_at is not None and feed.derive_again_at <= now:
-        return True
-    return feed.change_count != count_changes(session)
-
-
-def _derive(session: Session, feed: VerdictFeed, version: int, *, now: datetime) -> int:
-    # The count is read first: a change that is noted while we derive is derived again next time.
-    feed.change_count = count_changes(session)
-    desired = derive(session, now=now)
-    published = apply_desired(session, desired, version, now=now)
+def _derive(session: Session, feed: VerdictFeed, derived: Derived, version: int, *, now: datetime) -> int:
+    """Apply what was derived; most of the time it is what is stored already."""
+    feed.change_count = derived.change_count
     feed.derived_at = now
-    feed.derive_again_at = desired.next_change_at
+    feed.derive_again_at = derived.desired.next_change_at
+    if derived.digest == feed.desired_digest:
+        return 0
+    feed.desired_digest = derived.digest
+    published = apply_desired(session, derived.desired, version, now=now)
+    _count_some(session, now=now)
     return published
 
 

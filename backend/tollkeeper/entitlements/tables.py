@@ -90,6 +90,7 @@ class VerdictFeed(Base):
     oldest_version: Mapped[int] = mapped_column(BigInteger)
     read_sequence: Mapped[int] = mapped_column(BigInteger)
     change_count: Mapped[int] = mapped_column(BigInteger)
+    desired_digest: Mapped[str]
     derived_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     derive_again_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 

@@ -7,6 +7,7 @@ a hundred nodes cost as many queries as one, ten a second.
 import threading
 import time
 
+from tollkeeper.entitlements.feed import NO_FEED
 from tollkeeper.entitlements.feed_state import cursor_of, find_feed
 from tollkeeper.storage.session import Database
 
@@ -20,7 +21,7 @@ class FeedWatch:
         self._lock = threading.Lock()
         self._places = threading.BoundedSemaphore(most_waiting)
         self._looked_at = float("-inf")
-        self._cursor: str | None = None
+        self._cursor = NO_FEED
         self._is_closed = threading.Event()
 
     def wait_for_change(self, database: Database, cursor: str | None, *, seconds: float) -> bool:
@@ -44,11 +45,11 @@ class FeedWatch:
         """Let every waiter go, and all to come: the process ends."""
         self._is_closed.set()
 
-    def _look(self, database: Database) -> str | None:
+    def _look(self, database: Database) -> str:
         with self._lock:
             if time.monotonic() - self._looked_at >= LOOK_EVERY_SECONDS:
                 with database.snapshot() as session:
                     feed = find_feed(session)
-                    self._cursor = None if feed is None else cursor_of(feed)
+                    self._cursor = NO_FEED if feed is None else cursor_of(feed)
                 self._looked_at = time.monotonic()
             return self._cursor

@@ -67,18 +67,19 @@ def move_test_clock(session: Session, to: datetime) -> None:
 
 
 class OffsetReader:
-    """Reads the offset for ShiftedClock, from the database at most five times a second."""
+    """Reads the offset for ShiftedClock, from the database at most once per `cache_seconds`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, cache_seconds: float = CACHE_SECONDS) -> None:
         self._database = database
+        self._cache_seconds = cache_seconds
         self._lock = threading.Lock()
         self._offset = timedelta(0)
         self._read_at = float("-inf")
 
     def __call__(self) -> timedelta:
-        """Return the offset, at most CACHE_SECONDS old."""
+        """Return the offset, at most `cache_seconds` old."""
         with self._lock:
-            if time.monotonic() - self._read_at > CACHE_SECONDS:
+            if time.monotonic() - self._read_at > self._cache_seconds:
                 with self._database.snapshot() as session:
                     self._offset = max(self._offset, read_offset(session))
                 self._read_at = time.monotonic()
@@ -98,14 +99,15 @@ class OpenedClock:
     offset: OffsetReader | None = None
 
 
-def open_clock(database: Database, *, is_test_clock: bool) -> OpenedClock:
+def open_clock(database: Database, *, is_test_clock: bool, cache_seconds: float = CACHE_SECONDS) -> OpenedClock:
     """Return the clock that a process asks for the time; `tollkeeper serve` allows its advance, nothing else does.
 
+    Jobs ask without a cache: an old time would undo what another process has done at a newer one.
     Raises Conflict without the test clock on a database whose time was advanced.
     """
     if not is_test_clock:
         with database.snapshot() as session:
             require_unshifted(session)
         return OpenedClock(SystemClock())
-    offset = OffsetReader(database)
+    offset = OffsetReader(database, cache_seconds)
     return OpenedClock(ShiftedClock(offset), offset)
