@@ -292,6 +292,13 @@ def _create_invoice(account: FakeStripe, tree: dict[str, Any]) -> dict[str, Any]
         raise Refused(400, "invalid_request_error", "No such customer", "resource_missing", "customer")
     if tree.get("currency") != tree.get("currency", "").lower() or "currency" not in tree:
         raise Refused(400, "invalid_request_error", "currency is missing or not in lower case", None, "currency")
+    if tree.get("collection_method") == "send_invoice":
+        if not account.customers[tree["customer"]].get("email"):
+            raise Refused(400, "invalid_request_error", "Missing email.", None, "customer")
+        if not tree.get("days_until_due"):
+            raise Refused(400, "invalid_request_error", "days_until_due is missing", None, "days_until_due")
+    elif "days_until_due" in tree:
+        raise Refused(400, "invalid_request_error", "only with send_invoice", None, "days_until_due")
     invoice = {
         "id": f"in_{len(account.invoices) + 1}", "object": "invoice", "created": CREATED, "status": "draft",
         "livemode": False, "total": 0, "amount_due": 0, "amount_paid": 0, "hosted_invoice_url": None,

@@ -33,8 +33,8 @@ def account(fake: FakeStripe) -> StripeAccount:
 
 
 @pytest.fixture
-def issued(database: Database) -> Invoice:
-    """An issued invoice of 22.00 EUR in two lines, one more line of no amount, for 2026-01."""
+def told(database: Database) -> Story:
+    """A story in which INV-000001 was issued."""
     text = """
         plan pro: 20.00 EUR per month in arrears, 1000 requests included, then 0.01 EUR each
         2026-01-01 acme subscribes to pro
@@ -43,6 +43,12 @@ def issued(database: Database) -> Invoice:
     """
     story = Story(database, text)
     assert story.lines == ["pro 20.00 EUR", "200 requests 2.00 EUR"]
+    return story
+
+
+@pytest.fixture
+def issued(database: Database, told: Story) -> Invoice:
+    """An issued invoice of 22.00 EUR in two lines, one more line of no amount, for 2026-01."""
     with database.snapshot() as session:
         return get_invoice(session, "INV-000001")
 

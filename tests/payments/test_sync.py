@@ -15,7 +15,7 @@ from tollkeeper.invoices.close_invoice import mark_paid, void_invoice
 from tollkeeper.invoices.reading import get_invoice
 from tollkeeper.invoices.tables import Invoice
 from tollkeeper.payments.books import check_stripe
-from tollkeeper.payments.client import StripeAccount, open_stripe
+from tollkeeper.payments.client import StripeAccount, open_stand_in, open_stripe
 from tollkeeper.payments.hosted_url import read_hosted_url
 from tollkeeper.payments.sync import _claim, _enqueue, retry_sync, sync_due_invoices
 from tollkeeper.payments.tables import StripeRequest, StripeSync, SyncState
@@ -56,12 +56,37 @@ def test_an_issued_invoice_becomes_an_open_one_at_stripe(
     [found] = fake.invoices.values()
     assert found["currency"] == "eur"
     assert found["auto_advance"] == "false"
-    assert found["days_until_due"] == "30"
+    assert found["collection_method"] == "charge_automatically"
     assert found["metadata"] == {"tollkeeper_invoice_id": issued.id, "tollkeeper_invoice_number": "INV-000001"}
     ours = invoice()
     assert (ours.stripe_id, ours.stripe_status, ours.stripe_problem) == ("in_1", "open", None)
     assert ours.hosted_invoice_url == "https://invoice.stripe.test/in_1"
     assert ours.stripe_is_stand_in is False
+
+
+def test_a_customer_with_an_address_for_mail_is_asked_to_pay_by_invoice(
+    database: Database, fake: FakeStripe, account: StripeAccount, issued: Invoice
+) -> None:
+    address = {"line1": "Street 1", "city": "Berlin", "country": "DE", "note": "not Stripe's"}
+    with database.transaction() as session:
+        update_customer(session, "acme", {"email": "pay@acme.test", "address": address})
+    sync_due_invoices(database, account, now=NOW)
+    [found] = fake.invoices.values()
+    assert (found["collection_method"], found["days_until_due"]) == ("send_invoice", "30")
+    [customer] = fake.customers.values()
+    assert customer["email"] == "pay@acme.test"
+    assert customer["address"] == {"line1": "Street 1", "city": "Berlin", "country": "DE"}
+
+
+def test_customers_of_the_stand_in_are_not_those_of_an_account(
+    database: Database, fake: FakeStripe, account: StripeAccount, told: Story
+) -> None:
+    sync_due_invoices(database, open_stand_in(database), now=NOW)
+    told.go_on("2026-02-10 acme uses 1300 requests\n2026-03-01 close period")
+    sync_due_invoices(database, account, now=NOW)
+    assert list(fake.customers) == ["cus_1"]
+    [found] = fake.invoices.values()
+    assert (found["customer"], found["total"]) == ("cus_1", 2300)
 
 
 def test_a_second_run_sends_nothing(
@@ -92,8 +117,8 @@ def test_a_saved_500_takes_a_new_key_after_a_look(
     fake.faults.append(Fault(CREATE, "500_saved"))
     run_until_done(database, account)
     keys = [key for method, path, _, key in fake.requests if f"{method} {path}" == CREATE]
-    assert keys[0] == f"tk-create_invoice-{issued.id}-0-1"
-    assert keys[-1] == f"tk-create_invoice-{issued.id}-0-2"
+    assert keys[0] == f"tk-test-create_invoice-{issued.id}-0-1"
+    assert keys[-1] == f"tk-test-create_invoice-{issued.id}-0-2"
     assert fake.count("GET /v1/invoices") == 1
 
 
@@ -163,7 +188,8 @@ def test_a_wrong_request_stops_with_its_code_and_a_corrected_one_takes_a_new_key
     with database.transaction() as session:
         session.add(
             StripeRequest(
-                idempotency_key=f"tk-create_invoice-{issued.id}-0-1",
+                idempotency_key=f"tk-test-create_invoice-{issued.id}-0-1",
+                account="test",
                 operation="create_invoice",
                 subject_id=issued.id,
                 part=0,

@@ -52,6 +52,10 @@ class Story:
         self._currency = "USD"
         self._sequence = 0
         self._grace = timedelta(0)
+        self.go_on(text)
+
+    def go_on(self, text: str) -> None:
+        """Tell more of the story."""
         for line in filter(None, (line.strip() for line in text.splitlines())):
             self._tell(line)
         self._check()

@@ -28,6 +28,11 @@ class StripeAccount:
     is_stand_in: bool
     is_live: bool
 
+    @property
+    def name(self) -> str:
+        """Name the world that ids belong to: a customer of the test mode is unknown in the live one."""
+        return "standin" if self.is_stand_in else "live" if self.is_live else "test"
+
 
 class PacedRequestsClient(stripe.RequestsClient):
     """Stripe's `requests` client, slowed down to a steady rate over all threads."""

@@ -34,6 +34,7 @@ class Operation:
     without changing anything, whether the work was done already, and returns that id or None.
     """
 
+    account: str
     name: str
     subject_id: str
     parameters: Mapping[str, Any]
@@ -105,6 +106,7 @@ def _current_request(session: Session, operation: Operation, *, now: datetime) -
     latest = session.scalars(
         select(StripeRequest)
         .where(
+            StripeRequest.account == operation.account,
             StripeRequest.operation == operation.name,
             StripeRequest.subject_id == operation.subject_id,
             StripeRequest.part == operation.part,
@@ -130,12 +132,13 @@ def _next_request(
 def _insert_request(
     session: Session, operation: Operation, attempt: int, parameters: Mapping[str, Any], *, now: datetime
 ) -> StripeRequest:
-    key = f"tk-{operation.name}-{operation.subject_id}-{operation.part}-{attempt}"
+    key = f"tk-{operation.account}-{operation.name}-{operation.subject_id}-{operation.part}-{attempt}"
     existing = session.get(StripeRequest, key)
     if existing is not None:
         return existing
     request = StripeRequest(
         idempotency_key=key,
+        account=operation.account,
         operation=operation.name,
         subject_id=operation.subject_id,
         part=operation.part,

@@ -71,7 +71,7 @@ def read_invoice(account: StripeAccount, stripe_id: str) -> Any:
 def _ensure_customer(push: Push) -> str:
     statement = push.statement
     with push.database.snapshot() as session:
-        known = session.get(StripeCustomer, statement.customer_id)
+        known = session.get(StripeCustomer, (statement.customer_id, push.account.name))
     if known is not None:
         return known.stripe_id
     customers: Any = push.account.client.v1.customers
@@ -82,6 +82,7 @@ def _ensure_customer(push: Push) -> str:
         return _first_with(found, "tollkeeper_customer_id", statement.customer_id)
 
     operation = Operation(
+        account=push.account.name,
         name="create_customer",
         subject_id=statement.customer_id,
         parameters=statement.customer,
@@ -90,8 +91,8 @@ def _ensure_customer(push: Push) -> str:
     )
     stripe_id = perform(push.database, operation, now=push.now)
     with push.database.transaction() as session:
-        row = {"customer_id": statement.customer_id, "stripe_id": stripe_id, "created_at": push.now}
-        insert_ignoring(session, StripeCustomer, [row])
+        row = {"customer_id": statement.customer_id, "account": push.account.name, "stripe_id": stripe_id}
+        insert_ignoring(session, StripeCustomer, [row | {"created_at": push.now}])
     return stripe_id
 
 
@@ -103,14 +104,14 @@ def _ensure_draft(push: Push, customer: str) -> str:
         return _first_with(found, "tollkeeper_invoice_id", statement.invoice_id)
 
     operation = Operation(
+        account=push.account.name,
         name="create_invoice",
         subject_id=statement.invoice_id,
         parameters={
             "customer": customer,
             "currency": statement.currency.lower(),
             "auto_advance": False,
-            "collection_method": "send_invoice",
-            "days_until_due": statement.days_until_due,
+            **_collection(statement),
             "pending_invoice_items_behavior": "exclude",
             "description": f"Invoice {statement.number}",
             "metadata": {
@@ -122,6 +123,13 @@ def _ensure_draft(push: Push, customer: str) -> str:
         find=find,
     )
     return perform(push.database, operation, now=push.now)
+
+
+def _collection(statement: Statement) -> dict[str, Any]:
+    """Ask for payment by invoice; Stripe refuses that for a customer without an e-mail address."""
+    if "email" in statement.customer:
+        return {"collection_method": "send_invoice", "days_until_due": statement.days_until_due}
+    return {"collection_method": "charge_automatically"}
 
 
 def _first_with(found: Iterator[Any], key: str, value: str) -> str | None:
@@ -141,6 +149,7 @@ def _ensure_lines(push: Push, draft: str, part: int, lines: list[dict[str, Any]]
         return draft if any(getattr(line.metadata, "tollkeeper_line", None) == ours for line in found) else None
 
     operation = Operation(
+        account=push.account.name,
         name="add_lines",
         subject_id=push.statement.invoice_id,
         part=part,
@@ -160,7 +169,8 @@ def read_lines(account: StripeAccount, stripe_id: str) -> list[Any]:
 def _compare(push: Push, found: Any) -> None:
     """Check that the draft is our invoice to the smallest unit, else delete it: nothing wrong is ever finalized."""
     ours = push.statement
-    count = len(found.lines.data) if not found.lines.has_more else len(read_lines(push.account, found.id))
+    shown = getattr(found, "lines", None)
+    count = len(read_lines(push.account, found.id)) if shown is None or shown.has_more else len(shown.data)
     differs = [
         f"{name} is {theirs} at Stripe, {expected} here"
         for name, theirs, expected in (
@@ -191,6 +201,7 @@ def _delete_draft(push: Push, draft: str) -> None:
 
 def _ensure_finalized(push: Push, draft: str) -> None:
     operation = Operation(
+        account=push.account.name,
         name="finalize_invoice",
         subject_id=push.statement.invoice_id,
         parameters={"auto_advance": False},

@@ -20,11 +20,12 @@ class SyncState(StrEnum):
 
 
 class StripeCustomer(Base):
-    """Our customer's counterpart at Stripe."""
+    """Our customer's counterpart at Stripe, in one of its worlds (test, live, or the stand-in)."""
 
     __tablename__ = "stripe_customers"
 
     customer_id: Mapped[str] = mapped_column(ForeignKey("customers.id"), primary_key=True)
+    account: Mapped[str] = mapped_column(primary_key=True)
     stripe_id: Mapped[str] = mapped_column(unique=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
@@ -52,9 +53,10 @@ class StripeRequest(Base):
     """
 
     __tablename__ = "stripe_requests"
-    __table_args__ = (UniqueConstraint("operation", "subject_id", "part", "attempt"),)
+    __table_args__ = (UniqueConstraint("account", "operation", "subject_id", "part", "attempt"),)
 
     idempotency_key: Mapped[str] = mapped_column(primary_key=True)
+    account: Mapped[str]
     operation: Mapped[str]
     subject_id: Mapped[str] = mapped_column(index=True)
     part: Mapped[int] = mapped_column(default=0)

@@ -46,6 +46,7 @@ def _operation(account: StripeAccount, invoice: Invoice, status: str) -> Operati
         return str(act(stripe_id, parameters, options).id)
 
     return Operation(
+        account=account.name,
         name=f"make_{status}",
         subject_id=invoice.id,
         parameters={} if status == "void" else {"paid_out_of_band": True},
