@@ -44,7 +44,8 @@ def refresh_verdicts(session: Session, *, now: datetime, survey: Survey | None =
     """Apply counts, derive anew if something changed, and publish what the nodes must know.
 
     `survey` was made in an earlier, reading transaction; one that another refresh has overtaken is thrown away,
-    and so is its `now`: an older derivation must not undo a newer one. Many limits are counted in several calls: call again while the answer is not complete.
+    and so is its `now`: an older derivation must not undo a newer one. Many limits are counted in several
+    calls: call again while the answer is not complete.
     """
     feed = lock_feed(session)
     if survey is not None and not survey.is_of(feed):
