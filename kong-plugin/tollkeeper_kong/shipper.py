@@ -23,7 +23,7 @@ from tollkeeper_kong.follow import FollowOptions, start_follower
 from tollkeeper_kong.segment_reader import SegmentReader
 from tollkeeper_kong.segments import list_segments, sweep
 from tollkeeper_kong.set_aside import SetAside
-from tollkeeper_kong.shipper_state import ShipperCounters, save_counters
+from tollkeeper_kong.shipper_state import ShipperCounters, load_counters, save_counters
 from tollkeeper_kong.spool_writer import Fsync
 
 LOCK_NAME = "shipper.lock"
@@ -87,7 +87,8 @@ class Shipper:
         self._backoff = Backoff(*options.backoff_seconds)
         self._parent = os.getppid()
         self._swept_at = self._saved_at = float("-inf")
-        self._saved = ShipperCounters()
+        # an error of the shipper before us stands in the file until we know better
+        self._saved = ShipperCounters(last_error=load_counters(options.spool_dir).last_error)
 
     def run(self) -> None:
         """Ship what there is, wait, go on; on a failure wait longer and longer."""
@@ -158,6 +159,8 @@ class Shipper:
 
     def _save_counters(self) -> None:
         self._saved_at = time.monotonic()
+        if self.counters == self._saved:
+            return
         self._saved = save_counters(self._options.spool_dir, self.counters, self._saved)
 
     def _sweep_if_due(self) -> None:

@@ -296,3 +296,15 @@ def test_a_line_that_a_crash_tore_does_not_spoil_the_next_one(tmp_path: Path) ->
     (tmp_path / "000001.jsonl").write_text('{"set_aside_at": "20')
     SetAside(tmp_path).keep([(event_bytes("a"), "no")])
     assert json.loads((tmp_path / "000001.jsonl").read_text().splitlines()[1])["event"]["id"] == "a"
+
+
+def test_a_shipper_with_nothing_to_do_writes_nothing(spool: Spool, backend: EventsStub) -> None:
+    spooled(spool, "a")
+    ship(spool, backend, api_key=ApiKey(value="tk_wrong"))
+    assert load_counters(spool.directory).last_error
+    with Running(options(spool, backend)):
+        eventually(lambda: backend.ids == ["a"] and not load_counters(spool.directory).last_error)
+        eventually(lambda: load_counters(spool.directory).shipped == 1)
+        before = (spool.directory / "shipper.json").stat().st_mtime_ns
+        time.sleep(1.2)
+        assert (spool.directory / "shipper.json").stat().st_mtime_ns == before
