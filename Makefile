@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_ARGS ?=
 TEST_ARGS ?= -n 2
+BENCH_ARGS ?=
 
-.PHONY: demo test lint unit serve reference assets screenshots bench-rating lock clean
+.PHONY: demo test lint unit serve reference assets screenshots bench-plugin bench-rating lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the commands
@@ -34,6 +35,9 @@ unit: $(VENV)/.installed ## The tests alone (TEST_ARGS="-k name" for some of the
 
 serve: $(VENV)/.installed ## Run the backend on the embedded default
 	$(BIN)/tollkeeper serve
+
+bench-plugin: $(VENV)/.installed ## The plugin against kong-pdk's server and its own limits (BENCH_ARGS="--help")
+	$(BIN)/python -m benchmarks.plugin $(BENCH_ARGS)
 
 bench-rating: $(VENV)/.installed ## What rating costs, by price model and number of tiers
 	$(BIN)/python benchmarks/rating/bench_rating.py

@@ -46,6 +46,7 @@ class Limits:
 
     waiting_events: int = 16_384
     event_seconds: float = 10.0
+    sweep_seconds: float = 1.0
     instances: int = 10_000
 
 
@@ -70,7 +71,8 @@ class Engine:
         self._plugins = plugins
         self._on_failure = on_failure or _ignore
         self._next_event_id = first_id()
-        self.now = _clock()  # of the last sweep: near enough for time limits, and free
+        self.sweep_seconds = limits.sweep_seconds
+        self.now = _clock() + self.sweep_seconds  # of the next sweep: near enough for time limits, never too early
         self._moves: dict[str, Callable[[int, Argument], bytes]] = {
             "plugin.HandleEvent": self._handle_event,
             "plugin.StepError": self._step_error,
@@ -112,8 +114,9 @@ class Engine:
         return self._error(message_id, f"RPC for {printable(method)} is not supported")
 
     def sweep(self) -> None:
-        """Move the engine's own time on and end the events that Kong has abandoned. Called about once a second."""
-        self.now = now = _clock()
+        """End the events that Kong has abandoned; called every `sweep_seconds`."""
+        now = _clock()
+        self.now = now + self.sweep_seconds
         self.counters.expired += self.waiting.expire(now)
 
     def abandon(self) -> None:

@@ -178,6 +178,8 @@ def _consumer(consumer: Consumer | None) -> RecordConsumer | UnsetType:
 
 
 def _whole(value: Number | None) -> int | UnsetType:
+    if type(value) is int:
+        return value if 0 <= value < 10**18 else UNSET
     return UNSET if value is None or not 0 <= value < 10**18 else int(value)
 
 

@@ -98,10 +98,10 @@ class Server:
         self._engine.counters.connections += 1
 
     def _sweep(self) -> None:
-        """Once a second, end what was abandoned: events, half messages, this server when its parent is gone."""
+        """Now and then, end what was abandoned: events, half messages, this server when its parent is gone."""
         parent = os.getppid()
         while True:
-            gevent.sleep(1.0)
+            gevent.sleep(self._engine.sweep_seconds)
             self._engine.sweep()
             now = time.monotonic()
             self._every_second(now)

@@ -134,6 +134,7 @@ def run_ours(folder: Path) -> None:
     limits = Limits(
         waiting_events=int(os.environ.get("WAITING_EVENTS", "1000")),
         event_seconds=float(os.environ.get("EVENT_SECONDS", "10")),
+        sweep_seconds=0.2,
     )
     options = ServerOptions(
         folder / "scenario.sock",

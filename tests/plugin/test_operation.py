@@ -85,13 +85,25 @@ def handle(engine: Engine, instance: int) -> int:
 
 
 def test_an_abandoned_event_is_closed_so_that_its_handler_can_clean_up() -> None:
-    engine, plugin, instance = engine_with_event(event_seconds=0.05)
+    engine, plugin, instance = engine_with_event(event_seconds=0.05, sweep_seconds=0.0)
     handle(engine, instance)
     engine.sweep()
     assert len(engine.waiting) == 1
     time.sleep(0.06)
     engine.sweep()
     assert (len(engine.waiting), plugin.closed, engine.counters.expired) == (0, ["access"], 1)
+
+
+def test_an_event_never_ends_before_its_time_however_late_in_a_turn_it_began() -> None:
+    engine, plugin, instance = engine_with_event(event_seconds=0.2, sweep_seconds=0.1)
+    time.sleep(0.09)
+    handle(engine, instance)
+    time.sleep(0.15)
+    engine.sweep()
+    assert (len(engine.waiting), plugin.closed) == (1, [])
+    time.sleep(0.2)
+    engine.sweep()
+    assert len(engine.waiting) == 0
 
 
 def test_the_oldest_event_makes_room_and_is_counted() -> None:
