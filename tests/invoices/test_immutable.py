@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
 from tests.scenarios.story import Story
@@ -18,6 +18,7 @@ from tollkeeper.invoices.finalize import finalize_invoice
 from tollkeeper.invoices.immutable import FIXED_COLUMNS, LIVING_COLUMNS
 from tollkeeper.invoices.reading import get_invoice, list_lines
 from tollkeeper.invoices.verify import Verdict, verify_invoice
+from tollkeeper.notifications.tables import Notification
 from tollkeeper.storage.session import Database
 
 NOW = datetime(2026, 2, 2, tzinfo=UTC)
@@ -189,3 +190,21 @@ def test_the_buyer_on_the_document_stays_though_the_customer_is_renamed(database
         update_customer(session, "acme", {"name": "Acme Ltd"})
         assert get_invoice(session, "INV-000001").buyer["name"] == "Acme"
         assert check_books(session) == []
+
+
+def test_the_outside_is_told_once_of_each_turn(database: Database, issued: Story) -> None:
+    with database.transaction() as session:
+        for _ in range(2):
+            mark_paid(session, "INV-000001", now=NOW)
+            void_invoice(session, "INV-000002", now=NOW)
+    with database.snapshot() as session:
+        told = [
+            (row.kind, row.payload["number"], row.payload["total"])
+            for row in session.scalars(select(Notification).where(Notification.kind.startswith("invoice.")))
+        ]
+    assert sorted(told) == [
+        ("invoice.issued", "INV-000001", "20.00"),
+        ("invoice.issued", "INV-000002", "20.50"),
+        ("invoice.paid", "INV-000001", "20.00"),
+        ("invoice.voided", "INV-000002", "20.50"),
+    ]

@@ -7,6 +7,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from tollkeeper.errors import Conflict
+from tollkeeper.invoices.announce import announce
 from tollkeeper.invoices.reading import get_invoice
 from tollkeeper.invoices.tables import BilledPeriod, Invoice, InvoiceStatus
 
@@ -38,6 +39,7 @@ def void_invoice(
     if then is AfterVoid.BILL_AGAIN:
         session.execute(update(BilledPeriod).where(BilledPeriod.invoice_id == invoice.id).values(invoice_id=None))
     session.flush()
+    announce(session, invoice, "voided", now=now)
     return invoice
 
 
@@ -47,8 +49,14 @@ def mark_paid(session: Session, invoice_id: str, *, now: datetime) -> Invoice:
     if invoice.status in {InvoiceStatus.DRAFT, InvoiceStatus.VOID}:
         raise Conflict(f"invoice {invoice.number or invoice.id} is {invoice.status}; it cannot be paid")
     if invoice.status != InvoiceStatus.PAID:
-        invoice.status = InvoiceStatus.PAID
-        invoice.paid_at = now
-        invoice.amount_paid_minor = invoice.total_minor
-        session.flush()
+        settle_payment(session, invoice, now=now)
     return invoice
+
+
+def settle_payment(session: Session, invoice: Invoice, *, now: datetime) -> None:
+    """Make a locked invoice paid in full."""
+    invoice.status = InvoiceStatus.PAID
+    invoice.paid_at = now
+    invoice.amount_paid_minor = invoice.total_minor
+    session.flush()
+    announce(session, invoice, "paid", now=now)

@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 
 from tollkeeper.customers.tables import Customer
 from tollkeeper.errors import Conflict
+from tollkeeper.invoices.announce import announce
 from tollkeeper.invoices.immutable import content_digest
 from tollkeeper.invoices.numbers import take_number
 from tollkeeper.invoices.reading import get_invoice, list_lines
@@ -36,6 +37,7 @@ def finalize_invoice(session: Session, invoice_id: str, *, now: datetime) -> Inv
     invoice.content_digest = content_digest(invoice, lines)
     invoice.status = InvoiceStatus.ISSUED
     session.flush()
+    announce(session, invoice, "issued", now=now)
     return invoice
 
 

@@ -7,6 +7,7 @@ import structlog
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from tollkeeper.invoices.close_invoice import settle_payment
 from tollkeeper.invoices.tables import Invoice, InvoiceStatus
 from tollkeeper.payments.answers import Next, wait_before_repeat
 from tollkeeper.payments.client import StripeAccount
@@ -117,20 +118,18 @@ def take_over(session: Session, invoice_id: str, found: Any, problem: str | None
         return f"nothing to do: {invoice.stripe_status} is not followed by {status}"
     invoice.stripe_status = status
     invoice.stripe_problem = problem
-    _settle(invoice, found, status, now=now)
+    _settle(session, invoice, found, status, now=now)
     return f"now {status}"
 
 
-def _settle(invoice: Invoice, found: Any, status: str, *, now: datetime) -> None:
+def _settle(session: Session, invoice: Invoice, found: Any, status: str, *, now: datetime) -> None:
     if status == "paid":
         # The status alone proves nothing: a tiny invoice is "paid" without money (docs/stripe.md).
         paid_enough = found.amount_paid >= to_stripe_amount(invoice.total_minor, invoice.currency)
         if not paid_enough:
             invoice.stripe_problem = f"Stripe says paid, but only {found.amount_paid} was paid"
         elif invoice.status in {InvoiceStatus.ISSUED, InvoiceStatus.UNCOLLECTIBLE}:
-            invoice.status = InvoiceStatus.PAID
-            invoice.paid_at = now
-            invoice.amount_paid_minor = invoice.total_minor
+            settle_payment(session, invoice, now=now)
     elif status == "void" and invoice.status != InvoiceStatus.VOID:
         invoice.stripe_problem = "voided at Stripe but not here: void it here as well, or issue it anew"
     elif status == "uncollectible" and invoice.status == InvoiceStatus.ISSUED:
