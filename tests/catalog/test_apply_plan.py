@@ -1,5 +1,6 @@
 """Applying a plan's document, again and again, beside people who edit drafts."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
@@ -8,9 +9,11 @@ from sqlalchemy.orm import Session
 
 from tollkeeper.catalog.apply import apply_plan
 from tollkeeper.catalog.draft import create_plan_draft
+from tollkeeper.catalog.features import FeatureDraft, create_feature
 from tollkeeper.catalog.spec import PlanSpec
 from tollkeeper.catalog.versions import get_version, list_versions, spec_of
 from tollkeeper.errors import Conflict
+from tollkeeper.storage.session import Database
 
 Doc = dict[str, Any]
 
@@ -46,3 +49,17 @@ def test_the_draft_of_somebody_else_is_not_overwritten(session: Session, pro: Do
 def test_an_equal_draft_is_published(session: Session, pro: Doc, calls: None, now: datetime) -> None:
     draft = create_plan_draft(session, "pro", named(pro, "Pro"), now=now)
     assert apply_plan(session, "pro", named(pro, "Pro"), now=now).version.id == draft.id
+
+
+def test_eight_who_apply_a_new_plan_at_once_publish_one_version(database: Database, pro: Doc, now: datetime) -> None:
+    with database.transaction() as session:
+        create_feature(session, FeatureDraft(key="calls", name="Calls", meter_key="requests"), now=now)
+
+    def apply(_: int) -> int:
+        with database.transaction() as session:
+            return apply_plan(session, "pro", named(pro, "Pro"), now=now).version.version
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(apply, range(8))) == {1}
+    with database.snapshot() as session:
+        assert [version.status for version in list_versions(session, "pro")] == ["published"]

@@ -13,6 +13,7 @@ from tollkeeper.catalog.spec import PlanSpec
 from tollkeeper.catalog.tables import PlanVersion
 from tollkeeper.catalog.versions import spec_of
 from tollkeeper.errors import Conflict
+from tollkeeper.storage.locks import wait_for_turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ def apply_plan(session: Session, key: str, spec: PlanSpec, *, now: datetime, rep
 
     Somebody else's draft is not overwritten unless `replace_draft` says so: raises Conflict.
     """
+    wait_for_turn(session, f"apply plan {key}")  # two that apply a new plan at once have no row to lock
     plan = find_plan(session, key, is_locked=True)
     published = find_version_in(session, plan, "published") if plan else None
     if published is not None and spec_of(published) == spec:

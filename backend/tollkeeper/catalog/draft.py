@@ -35,6 +35,7 @@ def create_plan_draft(session: Session, key: str, spec: PlanSpec, *, now: dateti
 
 def edit_version(session: Session, key: str, number: int, spec: PlanSpec, *, now: datetime) -> PlanVersion:
     """Replace the content of a version by its number; raises Conflict unless it is the draft."""
+    get_plan(session, key, is_locked=True)
     _require_draft(get_version(session, key, number), key)
     return create_plan_draft(session, key, spec, now=now)
 
