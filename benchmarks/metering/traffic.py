@@ -48,7 +48,11 @@ class Traffic:
             "origin": "upstream",
             "consumer": {"id": consumer, "username": f"user-{place}"},
             "credential": consumer[::-1],
-            "latency_ms": {"request": pick.randrange(5, 900), "kong": pick.randrange(4), "upstream": pick.randrange(800)},
+            "latency_ms": {
+                "request": pick.randrange(5, 900),
+                "kong": pick.randrange(4),
+                "upstream": pick.randrange(800),
+            },
             "bytes": {"request": pick.randrange(90, 2000), "response": pick.randrange(100, 60_000)},
         }
         if is_chat:

@@ -21,7 +21,7 @@ from tollkeeper.metering.event import (
     microseconds_of,
     time_us_of,
 )
-from tollkeeper.metering.numbers import SetKey, SetNumbers, number_sets, number_sources
+from tollkeeper.metering.numbers import SetKey, number_sets, number_sources
 from tollkeeper.metering.rows import EventRow, StoredAlready, key_of_id
 from tollkeeper.metering.tables import DimensionSet, EventBatch, OddTotal, UntimedEvent
 from tollkeeper.metering.totals import HOUR_US, count_rows
@@ -63,7 +63,7 @@ def accept_events(session: Session, events: Sequence[Event], *, now: datetime) -
     prepared, repeats = _drop_repeats(_prepare(events, rejected, now), rejected)
     if not prepared:
         return Accepted(0, repeats, tuple(rejected))
-    rows, numbers = _number(session, prepared, now)
+    rows, subject_of_set = _number(session, prepared, now)
     engine = _engine(session)
     present = engine.append_events(session, rows)
     new: list[tuple[EventRow, Prepared]] = []
@@ -75,7 +75,7 @@ def accept_events(session: Session, events: Sequence[Event], *, now: datetime) -
         else:
             repeats += 1
     if new:
-        _count(session, new, numbers, now)
+        _count(session, new, subject_of_set, now)
     rejected.sort(key=lambda rejection: rejection.index)
     return Accepted(len(new), repeats, tuple(rejected))
 
@@ -117,22 +117,23 @@ def _content(one: Prepared) -> bytes:
     return content_of(one.event.type, one.event.data)
 
 
-def _number(
-    session: Session, prepared: Sequence[Prepared], now: datetime
-) -> tuple[list[EventRow], Mapping[SetKey, SetNumbers]]:
+def _number(session: Session, prepared: Sequence[Prepared], now: datetime) -> tuple[list[EventRow], dict[int, int]]:
+    """Return the rows, and the subject's number by the number of its dimension set."""
     sources = number_sources(session, {one.event.source for one in prepared})
-    numbers = number_sets(session, {one.set_key for one in prepared}, now=now)
+    numbers = number_sets(session, [one.set_key for one in prepared], now=now)
     rows = []
-    for one in prepared:
-        id_key, id_text = key_of_id(one.event.id)
-        set_id = numbers[one.set_key].set_id
-        rows.append(EventRow(one.time_us or 0, sources[one.event.source], id_key, set_id, id_text, one.split.payload))
+    for one, number in zip(prepared, numbers, strict=True):
+        event = one.event
+        id_key, id_text = key_of_id(event.id)
+        rows.append(
+            EventRow(one.time_us or 0, sources[event.source], id_key, number.set_id, id_text, one.split.payload)
+        )
     untimed = [place for place, one in enumerate(prepared) if one.time_us is None]
     if untimed:
         times = _times_of_untimed(session, [rows[place] for place in untimed], now)
         for place in untimed:
             rows[place] = rows[place]._replace(time_us=times[rows[place].source_id, rows[place].id_key])
-    return rows, numbers
+    return rows, dict(numbers)
 
 
 def _times_of_untimed(session: Session, rows: list[EventRow], now: datetime) -> dict[tuple[int, bytes], int]:
@@ -171,14 +172,14 @@ def _differs(session: Session, present: StoredAlready, row: EventRow, one: Prepa
 def _count(
     session: Session,
     new: Sequence[tuple[EventRow, Prepared]],
-    numbers: Mapping[SetKey, SetNumbers],
+    subject_of_set: Mapping[int, int],
     now: datetime,
 ) -> None:
     batch = EventBatch(
         transaction_id=_transaction_id(session),
         received_at=now,
         events=len(new),
-        subject_ids=sorted({numbers[one.set_key].subject_id for _, one in new}),
+        subject_ids=sorted({subject_of_set[row.set_id] for row, _ in new}),
     )
     session.add(batch)
     session.flush()

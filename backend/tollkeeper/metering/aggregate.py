@@ -45,6 +45,17 @@ class Aggregate:
         self._total = EXACT.add(self._total, total)
         self.event_count += event_count
 
+    def merge(self, other: "Aggregate") -> None:
+        """Take what another fold of the same meter took: the number is as if there had been one fold."""
+        self.event_count += other.event_count
+        self._total = EXACT.add(self._total, other._total)
+        self._seen |= other._seen
+        if other._extreme is not None:
+            keep = min if self._aggregation == Aggregation.MIN else max
+            self._extreme = other._extreme if self._extreme is None else keep(self._extreme, other._extreme)
+        if other._latest is not None and (self._latest is None or other._latest[0] >= self._latest[0]):
+            self._latest = other._latest
+
     def quantity(self) -> Decimal | None:
         """Return the number; None where no event means no number (min, max, avg, latest)."""
         match self._aggregation:

@@ -57,16 +57,16 @@ def measure(session: Session, question: Question, spans: Sequence[Span]) -> dict
         if not sets:
             continue
         if not totals_answer(question):
-            _fold_events(session, question, sets, span, groups)
+            fold_events(session, question, sets, span, groups)
             continue
         first_hour, end_hour = -(-span.start_us // HOUR_US), span.end_us // HOUR_US
         if first_hour >= end_hour:
-            _fold_events(session, question, sets, span, groups)
+            fold_events(session, question, sets, span, groups)
             continue
         for set_id, totals in read_totals(session, sets.keys(), first_hour, end_hour).items():
-            _fold_totals(question, sets[set_id], totals, groups)
-        _fold_events(session, question, sets, Span(None, span.start_us, first_hour * HOUR_US), groups)
-        _fold_events(session, question, sets, Span(None, end_hour * HOUR_US, span.end_us), groups)
+            fold_totals(question, sets[set_id], totals, groups)
+        fold_events(session, question, sets, Span(None, span.start_us, first_hour * HOUR_US), groups)
+        fold_events(session, question, sets, Span(None, end_hour * HOUR_US, span.end_us), groups)
     return groups
 
 
@@ -147,7 +147,8 @@ def _group_of(question: Question, facts: SetFacts, data: Any) -> Group:
     return tuple(text_of(look_up(name)) for name in question.group_by)
 
 
-def _fold_totals(question: Question, facts: SetFacts, totals: SetTotals, groups: dict[Group, Aggregate]) -> None:
+def fold_totals(question: Question, facts: SetFacts, totals: SetTotals, groups: dict[Group, Aggregate]) -> None:
+    """Add what the events of a set come to, to its group."""
     columns = [COLUMN_OF[path] for path in value_paths(question.meter)]
     if columns and question.meter.aggregation == Aggregation.SUM:
         if not any(facts.measured & BITS[column] for column in columns):
@@ -159,13 +160,14 @@ def _fold_totals(question: Question, facts: SetFacts, totals: SetTotals, groups:
     _aggregate(question, groups, group).add_total(total, totals.events)
 
 
-def _fold_events(
+def fold_events(
     session: Session,
     question: Question,
     sets: Mapping[int, SetFacts],
     span: Span,
     groups: dict[Group, Aggregate],
 ) -> None:
+    """Add the events of a span one by one, each to its group."""
     if span.start_us >= span.end_us:
         return
     for event in read_events(session, sets, span.start_us, span.end_us):

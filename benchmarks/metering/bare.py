@@ -1,0 +1,47 @@
+"""The same rows without us: binary COPY on PostgreSQL, executemany on SQLite, a commit per batch."""
+
+import sqlite3
+import time
+from pathlib import Path
+
+import psycopg
+
+from tollkeeper.metering.rows import EventRow
+from tollkeeper.metering.store_postgresql import COPY_EVENTS, _pack, _pack_event
+from tollkeeper.metering.store_sqlite import INSERT
+
+COLUMNS = "time_us, source_id, id_key, set_id, id_text, payload"
+
+
+def bare_postgresql(url: str, size: int) -> tuple[int, float]:
+    """Copy the stored events into a table of the same key; return how many and the seconds."""
+    with psycopg.connect(url) as connection:
+        rows = [EventRow(*row) for row in connection.execute(f"SELECT {COLUMNS} FROM events", binary=True)]
+        connection.execute("CREATE TABLE bare_events (LIKE events INCLUDING INDEXES)")
+        connection.commit()
+        copy_into = COPY_EVENTS.replace("event_stage", "bare_events")
+        start = time.perf_counter()
+        for first in range(0, len(rows), size):
+            with connection.cursor() as cursor, cursor.copy(copy_into) as copy:
+                copy.write(_pack(_pack_event(row) for row in rows[first : first + size]))
+            connection.commit()
+        return len(rows), time.perf_counter() - start
+
+
+def bare_sqlite(path: Path, size: int) -> tuple[int, float]:
+    """Insert the stored events into a file with the same table; return how many and the seconds."""
+    with sqlite3.connect(path) as source:
+        rows = [EventRow(*row) for row in source.execute(f"SELECT {COLUMNS} FROM events")]
+        [schema] = source.execute("SELECT sql FROM sqlite_master WHERE name = 'events'").fetchone()
+    target = sqlite3.connect(path.with_name("bare.db"), isolation_level=None)
+    target.execute("PRAGMA journal_mode=WAL")
+    target.execute("PRAGMA synchronous=FULL")
+    target.execute(schema)
+    start = time.perf_counter()
+    for first in range(0, len(rows), size):
+        target.execute("BEGIN IMMEDIATE")
+        target.executemany(INSERT, rows[first : first + size])
+        target.execute("COMMIT")
+    seconds = time.perf_counter() - start
+    target.close()
+    return len(rows), seconds
