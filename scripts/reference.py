@@ -103,7 +103,7 @@ def escape(text: str) -> str:
 
 def _route(method: str, path: str, operation: dict[str, object]) -> Iterator[str]:
     security = operation.get("security")
-    scope = f"`{security[0]['key'][0]}`" if isinstance(security, list) else "none"
+    scope = " or ".join(f"`{one['key'][0]}`" for one in security) if isinstance(security, list) else "none"
     text = f"{operation['summary']}. {operation.get('description', '')}"
     yield f"| `{method.upper()} {path}` | {scope} | {escape(text)} |"
 

@@ -40,10 +40,10 @@ PAGES = {
     "not-found": "/admin/customers/nobody",
 }
 LOOKS = {
-    "light": {"viewport": {"width": 1280, "height": 800}, "color_scheme": "light"},
-    "dark": {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark"},
-    "phone": {"viewport": {"width": 375, "height": 720}, "color_scheme": "light"},
-    "phone-dark": {"viewport": {"width": 375, "height": 720}, "color_scheme": "dark"},
+    "light-desktop": {"viewport": {"width": 1280, "height": 800}, "color_scheme": "light"},
+    "dark-desktop": {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark"},
+    "light-phone": {"viewport": {"width": 375, "height": 720}, "color_scheme": "light"},
+    "dark-phone": {"viewport": {"width": 375, "height": 720}, "color_scheme": "dark"},
 }
 
 

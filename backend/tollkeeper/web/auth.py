@@ -32,7 +32,7 @@ def requires(scope: str, *others: str) -> Callable[[Callable[P, R]], Callable[P,
             refusal = _admit((scope, *others))
             return refusal if refusal is not None else view(*args, **kwargs)
 
-        guarded.required_scope = scope  # type: ignore[attr-defined]  # web/api/openapi.py reads it
+        guarded.required_scopes = (scope, *others)  # type: ignore[attr-defined]  # web/api/openapi.py reads it
         return guarded
 
     return decorate

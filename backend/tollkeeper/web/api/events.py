@@ -85,7 +85,7 @@ def accept() -> Response:
         accepted = accept_events(session, [event for _, event in decoded], now=web_context().clock.now())
     places = [place for place, _ in decoded]
     rejected = [Rejection(places[one.index], one.id, one.error) for one in accepted.rejected]
-    return _respond(accepted, sorted(rejected + unreadable, key=lambda one: one.index))
+    return answer_of(accepted, sorted(rejected + unreadable, key=lambda one: one.index))
 
 
 class EventQuery(PageQuery):
@@ -119,6 +119,7 @@ def list_stored_events(query: EventQuery) -> Response:
     return respond_with_events(shown, shown[-1].place if len(found) > query.limit else None)
 
 
-def _respond(accepted: Accepted, rejected: list[Rejection]) -> Response:
+def answer_of(accepted: Accepted, rejected: list[Rejection]) -> Response:
+    """Answer what became of a request's events."""
     answer = {"accepted": accepted.accepted, "duplicates": accepted.duplicates, "rejected": rejected}
     return Response(_answer.encode(answer), mimetype="application/json")

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app, jsonify
+from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from werkzeug.routing import Rule
 
@@ -14,6 +15,7 @@ from tollkeeper.web.api.conventions import SAFE_METHODS, Operation, View
 blueprint = Blueprint("openapi", __name__, url_prefix="/api/v1")
 
 PREFIX = "/api/v1/"
+REFERENCE = "#/components/schemas/{model}"
 ModelUse = tuple[type[Any], JsonSchemaMode]
 FAILURES = {
     400: "The request is malformed",
@@ -109,26 +111,35 @@ def _schemas(operations: list[Operation]) -> tuple[dict[ModelUse, Any], dict[str
         for model, mode in sides:
             if isinstance(model, type):
                 uses[model, mode] = None
-    references, document = models_json_schema(list(uses), ref_template="#/components/schemas/{model}")
-    return dict(references), document.get("$defs", {})
+    references, document = models_json_schema(list(uses), ref_template=REFERENCE)
+    components: dict[str, Any] = document.get("$defs", {})
+    for operation in operations:
+        if operation.query is not None:
+            components |= _query_schema(operation.query).get("$defs", {})
+    return dict(references), components
+
+
+def _query_schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema(mode="validation", ref_template=REFERENCE)
 
 
 def _operation(
     rule: Rule, method: str, view: View, operation: Operation, references: dict[ModelUse, Any]
 ) -> dict[str, Any]:
     summary, _, text = (view.__doc__ or view.__name__).strip().partition("\n")
-    scope = getattr(view, "required_scope", None)
+    scopes: tuple[str, ...] = getattr(view, "required_scopes", ())
     described: dict[str, Any] = {
         "operationId": f"{view.__name__}",
         "summary": summary.removesuffix("."),
         "tags": [rule.endpoint.partition(".")[0].removeprefix("api_").replace("_", " ")],
-        "parameters": _parameters(rule, method, operation, has_key=scope is not None),
-        "responses": _responses(rule, method, operation, references, has_key=scope is not None),
+        "parameters": _parameters(rule, method, operation, has_key=bool(scopes)),
+        "responses": _responses(rule, method, operation, references, has_key=bool(scopes)),
     }
     if text.strip():
         described["description"] = "\n".join(line.strip() for line in text.strip().splitlines())
-    if scope is not None:
-        described["security"] = [{"key": [scope]}]
+    if scopes:
+        # one of them is enough
+        described["security"] = [{"key": [scope]} for scope in scopes]
     if operation.body is not None:
         schema = operation.body if isinstance(operation.body, dict) else references[operation.body, "validation"]
         content = {body_type: {"schema": schema} for body_type in operation.body_types}
@@ -141,7 +152,7 @@ def _parameters(rule: Rule, method: str, operation: Operation, *, has_key: bool)
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in sorted(rule.arguments)
     ]
     if operation.query is not None:
-        schema = operation.query.model_json_schema(mode="validation", ref_template="#/components/schemas/{model}")
+        schema = _query_schema(operation.query)
         required = schema.get("required", [])
         for name, field in schema["properties"].items():
             field.pop("title", None)
