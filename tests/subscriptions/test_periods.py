@@ -5,7 +5,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tollkeeper.errors import InvalidInput
@@ -120,6 +120,7 @@ def test_an_unknown_time_zone_is_refused(zone: str) -> None:
         period_at(utc("2026-01-01T00:00"), "P1M", zone, utc("2026-06-01T00:00"))
 
 
+@settings(deadline=None)
 @given(INSTANTS, CADENCES, ZONES, INSTANTS)
 def test_any_instant_is_in_exactly_one_period(anchor: datetime, cadence: str, zone: str, instant: datetime) -> None:
     period = period_at(anchor, cadence, zone, instant)
@@ -129,6 +130,7 @@ def test_any_instant_is_in_exactly_one_period(anchor: datetime, cadence: str, zo
     assert period_at(anchor, cadence, zone, period.start - timedelta(microseconds=1)).end == period.start
 
 
+@settings(deadline=None)
 @given(INSTANTS, CADENCES, ZONES, INSTANTS, st.integers(0, 400))
 def test_periods_tile_time_without_gap_or_overlap(
     anchor: datetime, cadence: str, zone: str, start: datetime, days: int
