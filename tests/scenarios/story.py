@@ -18,7 +18,7 @@ from tollkeeper.catalog.tables import Plan, PlanVersion
 from tollkeeper.customers.customers import CustomerDraft, create_customer, find_customer, get_customer
 from tollkeeper.customers.map_consumer import map_consumer
 from tollkeeper.customers.tables import Customer
-from tollkeeper.invoices.billing_run import bill_due_periods
+from tollkeeper.invoices.billing_run import BillingReport, bill_after_the_end, bill_due_periods
 from tollkeeper.invoices.books import check_books
 from tollkeeper.invoices.close_invoice import AfterVoid, mark_paid, void_invoice
 from tollkeeper.invoices.preview import preview_invoice
@@ -137,7 +137,13 @@ class Story:
 
     def close(self, time: str) -> None:
         """Bill what is due."""
-        report = bill_due_periods(self.database, now=_instant(time), grace=self._grace)
+        self._note(bill_due_periods(self.database, now=_instant(time), grace=self._grace))
+
+    def close_after_the_end(self, time: str) -> None:
+        """Bill what came late for those who have left."""
+        self._note(bill_after_the_end(self.database, now=_instant(time), grace=self._grace))
+
+    def _note(self, report: BillingReport) -> None:
         assert not report.failures, report.failures
         self.numbers = report.invoices
         with self.database.snapshot() as session:
@@ -249,6 +255,7 @@ SENTENCES: list[tuple[str, Callable[..., None]]] = [
     (rf"({TIME}) (\w+) subscribes to (\w+)(?: anchored ({TIME}))?(?: with (\d+) seats)?", Story.subscribe),
     (rf"({TIME}) (\w+) uses ([\d.-]+) (\w+)(?: in (\d+) events)?(?: on ({TIME}))?", Story.use),
     (rf"({TIME}) close period", Story.close),
+    (rf"({TIME}) close after the end", Story.close_after_the_end),
     (rf"({TIME}) look at (\w+)", Story.look),
     (rf"({TIME}) (\w+) changes to (\w+)( at period end)?", Story.change),
     (rf"({TIME}) (\w+) cancels( at period end)?", Story.cancel),

@@ -132,3 +132,48 @@ def test_late_usage_of_a_forgiven_period_is_still_billed(bill: Story) -> None:
     2026-03-01 close period
     """
     assert bill.lines == ["late 3 calls 3.00 USD"]
+
+
+def test_late_usage_of_a_customer_who_left_is_billed_after_the_end(bill: Story) -> None:
+    """
+    plan payg: 1.00 USD each of calls
+    2026-01-01 acme subscribes to payg
+    2026-01-10 acme uses 5 calls
+    2026-01-15 acme cancels
+    2026-02-01 close period
+    2026-02-10 acme uses 3 calls on 2026-01-12
+    2026-02-11 close period
+    2026-02-12 close after the end
+    """
+    assert bill.lines == ["late 3 calls 3.00 USD"]
+
+
+def test_after_the_end_nothing_is_billed_twice(bill: Story) -> None:
+    """
+    plan payg: 1.00 USD each of calls
+    2026-01-01 acme subscribes to payg
+    2026-01-10 acme uses 5 calls
+    2026-01-15 acme cancels
+    2026-02-01 close period
+    2026-02-10 acme uses 3 calls on 2026-01-12
+    2026-02-12 close after the end
+    2026-02-12 close after the end
+    """
+    assert bill.invoices == []
+
+
+def test_late_usage_of_a_subsidiary_that_left_goes_on_its_parent_s_invoice(bill: Story) -> None:
+    """
+    plan payg: 1.00 USD each of calls
+    customer group in USD
+    customer north in USD paid by group
+    2026-01-01 group subscribes to payg
+    2026-01-01 north subscribes to payg
+    2026-01-10 north uses 5 calls
+    2026-01-15 north cancels
+    2026-02-01 close period
+    2026-02-10 north uses 3 calls on 2026-01-12
+    2026-02-11 group uses 1 calls
+    2026-03-01 close period
+    """
+    assert bill.lines == ["1 calls 1.00 USD", "north: late 3 calls 3.00 USD"]

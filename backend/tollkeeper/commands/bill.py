@@ -9,7 +9,7 @@ import click
 from tollkeeper.clock import SystemClock
 from tollkeeper.commands.database import open_database
 from tollkeeper.config import load_settings
-from tollkeeper.invoices.billing_run import bill_due_periods, count_due
+from tollkeeper.invoices.billing_run import bill_after_the_end, bill_due_periods, count_due
 from tollkeeper.storage.test_clock import read_offset
 
 STEP = 100
@@ -21,8 +21,9 @@ def bill() -> None:
 
 
 @bill.command("run")
+@click.option("--after-end", is_flag=True, help="Also what came late for payers whose subscriptions have all ended.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
-def run_command(*, as_json: bool) -> None:
+def run_command(*, after_end: bool, as_json: bool) -> None:
     """Issue every invoice that is due now, as the job does; a repeat issues nothing.
 
     May be stopped at any time, and run beside the server: nothing is billed twice.
@@ -43,6 +44,8 @@ def run_command(*, as_json: bool) -> None:
                 break
             left = count_due(database, now=now, grace=grace)
             click.echo(f"{len(numbers)} invoices issued, {left} subscriptions to go", err=True)
+        if after_end:
+            numbers += bill_after_the_end(database, now=now, grace=grace).invoices
     if as_json:
         click.echo(json.dumps({"invoices": numbers, "failures": failures}))
     else:

@@ -19,7 +19,7 @@ from tollkeeper.customers.tables import Customer
 from tollkeeper.errors import TollkeeperError
 from tollkeeper.invoices.draft import draft_invoice
 from tollkeeper.invoices.finalize import finalize_invoice
-from tollkeeper.invoices.settle import settle_subscription
+from tollkeeper.invoices.settle import correct_subscription, settle_subscription
 from tollkeeper.invoices.tables import Invoice
 from tollkeeper.storage.session import Database
 from tollkeeper.subscriptions.tables import Subscription
@@ -84,8 +84,44 @@ def bill_payer(session: Session, payer_id: str, *, now: datetime, grace: timedel
     settled = [settle_subscription(session, one, payer.currency, until=until, now=now) for one in due]
     if not any(one.has_new_charges for one in settled):
         return Step(was_due=True)
+    for one in subscriptions:
+        if one not in due:
+            correct_subscription(session, one, payer.currency, now=now)
+    return Step(was_due=True, invoice=_issue(session, payer, now=now))
+
+
+def bill_after_the_end(database: Database, *, now: datetime, grace: timedelta = DEFAULT_GRACE) -> BillingReport:
+    """Invoice what came late for payers whose subscriptions have all ended: no further invoice would carry it."""
+    report = BillingReport()
+    with database.snapshot() as session:
+        ended = session.scalars(
+            select(Customer)
+            .join(Subscription, Subscription.customer_id == Customer.id)
+            .where(Subscription.next_due_at.is_(None), Subscription.billed_until <= now - grace)
+            .order_by(Customer.id)
+        ).unique()
+        payers = list(dict.fromkeys(payer_of(session, customer).id for customer in ended))
+    for payer_id in payers:
+        with database.transaction() as session:
+            invoice = _bill_ended_payer(session, payer_id, now=now)
+        if invoice is not None:
+            report.invoices.append(invoice.number or invoice.id)
+    return report
+
+
+def _bill_ended_payer(session: Session, payer_id: str, *, now: datetime) -> Invoice | None:
+    payer = session.scalars(select(Customer).where(Customer.id == payer_id).with_for_update(key_share=True)).one()
+    subscriptions = _subscriptions_of(session, [member.id for member in family_of(session, payer.id)])
+    if any(one.next_due_at is not None for one in subscriptions):
+        return None
+    for one in subscriptions:
+        correct_subscription(session, one, payer.currency, now=now)
+    return _issue(session, payer, now=now)
+
+
+def _issue(session: Session, payer: Customer, *, now: datetime) -> Invoice | None:
     invoice = draft_invoice(session, payer, now=now)
-    return Step(was_due=True, invoice=invoice and finalize_invoice(session, invoice.id, now=now))
+    return invoice and finalize_invoice(session, invoice.id, now=now)
 
 
 def count_due(database: Database, *, now: datetime, grace: timedelta = DEFAULT_GRACE) -> int:

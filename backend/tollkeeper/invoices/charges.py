@@ -1,5 +1,6 @@
 """Price one charge of a subscription: its usage or its seats, by its rate card, for its stretch of time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -10,8 +11,9 @@ from sqlalchemy.orm import Session
 from tollkeeper.catalog.spec import RateCard
 from tollkeeper.rating.rate import rate
 from tollkeeper.rating.types import Rated, RatedLine, RatingOptions
+from tollkeeper.subscriptions.coverage import Coverage, CoveredStretch
 from tollkeeper.subscriptions.types import BillingPeriod
-from tollkeeper.usage.usage_of import usage_of
+from tollkeeper.usage.usage_of import Pool, pooled_usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +29,14 @@ class ChargeName:
 
 @dataclass(frozen=True, slots=True)
 class PricedCharge:
-    """A charge and what it comes to."""
+    """A charge, whose usage it is about (None for a flat fee), and what it comes to."""
 
     period: BillingPeriod
     quantity: Decimal
     event_count: int
     rated: Rated
+    stretches: Sequence[CoveredStretch] = ()
+    pool: Pool | None = None
 
     @property
     def name(self) -> ChargeName:
@@ -50,15 +54,20 @@ def is_by_usage(card: RateCard) -> bool:
     return card.price is not None and card.price.type != "flat"
 
 
-def price_charge(session: Session, period: BillingPeriod, currency: str) -> PricedCharge:
-    """Return what is due for the whole charge now, from the usage as it is stored now."""
+def price_charge(session: Session, period: BillingPeriod, currency: str, coverage: Coverage) -> PricedCharge:
+    """Return what is due for the whole charge now, from the usage as it is stored now.
+
+    The usage of all whom the subscription covers is priced as one, so tiers and packages are filled together.
+    """
     card = period.rate_card
-    quantity, event_count = period.quantity, 0
-    if is_by_usage(card):
-        assert card.feature is not None, "a plan whose usage price has no feature is not published"
-        usage = usage_of(session, period.customer_id, card.feature, period.start, period.end)
-        quantity, event_count = usage.quantity, usage.event_count
-    return PricedCharge(period, quantity, event_count, rate_quantity(period, currency, quantity, event_count))
+    if not is_by_usage(card):
+        return PricedCharge(period, period.quantity, 0, rate_quantity(period, currency, period.quantity, 0))
+    assert card.feature is not None, "a plan whose usage price has no feature is not published"
+    stretches = coverage.stretches(period.customer_id, period.start, period.end)
+    pool = pooled_usage(session, card.feature, stretches)
+    quantity, event_count = pool.whole.quantity, pool.whole.event_count
+    rated = rate_quantity(period, currency, quantity, event_count)
+    return PricedCharge(period, quantity, event_count, rated, stretches, pool)
 
 
 def rate_quantity(period: BillingPeriod, currency: str, quantity: Decimal, event_count: int) -> Rated:

@@ -58,6 +58,15 @@ def settle_subscription(
     return Settled(rows)
 
 
+def correct_subscription(session: Session, subscription: Subscription, currency: str, *, now: datetime) -> None:
+    """Bill what came late for periods that were billed, and nothing else; the mark stays."""
+    if subscription.billed_until is None:
+        return
+    rows = _gather_with_events(session, subscription, currency, until=subscription.billed_until, now=now)
+    session.add_all(rows)
+    session.flush()
+
+
 def _gather_with_events(
     session: Session, subscription: Subscription, currency: str, *, until: datetime, now: datetime
 ) -> list[BilledPeriod]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from tollkeeper.invoices.shares import Shares, is_alone, share_line
 from tollkeeper.invoices.tables import BilledPeriod, ChargeKind
 
 CREDIT_KIND, ADJUSTMENT_KIND = "credit", "adjustment"
@@ -12,7 +13,7 @@ CREDIT_KIND, ADJUSTMENT_KIND = "credit", "adjustment"
 
 @dataclass(frozen=True, slots=True)
 class WordedLine:
-    """A line of a document before it has a place in one."""
+    """A line of a document before it has a place in one; `shares` if others than its customer used it."""
 
     kind: str
     description: str
@@ -20,23 +21,30 @@ class WordedLine:
     unit_price: Decimal | None
     amount_minor: int
     tier: int | None = None
+    shares: Shares | None = None
 
 
 def word_lines(row: BilledPeriod, plan_name: str, card_name: str) -> Iterator[WordedLine]:
     """Yield the lines of a billed charge.
 
     A charge shows its rated lines as they are. A line of no amount is shown only if it says how much was used
-    (the included units of a tier), never a fee of nothing. A correction is one line, the difference.
+    (the included units of a tier), never a fee of nothing. A correction is one line, the difference; it may come
+    to nothing and say that one customer's usage is another's.
     """
     if row.kind == ChargeKind.CHARGE:
         for line in row.proof["lines"]:
             if line["amount_minor"] or (line["kind"] == "usage" and Decimal(line["quantity"])):
-                yield _rated(line, plan_name, card_name)
-    elif row.amount_minor:
+                yield _rated(row, line, plan_name, card_name)
+    elif is_worth_a_line(row):
         yield _correction(row, plan_name, card_name)
 
 
-def _rated(line: dict[str, Any], plan_name: str, card_name: str) -> WordedLine:
+def is_worth_a_line(row: BilledPeriod) -> bool:
+    """Tell whether a charge moves money: the payer's, or from one customer's share to another's."""
+    return bool(row.amount_minor) or any(share["amount_minor"] for share in row.proof["moved"])
+
+
+def _rated(row: BilledPeriod, line: dict[str, Any], plan_name: str, card_name: str) -> WordedLine:
     return WordedLine(
         kind=line["kind"],
         description=f"{plan_name}, {card_name}: {line['description']}",
@@ -44,11 +52,14 @@ def _rated(line: dict[str, Any], plan_name: str, card_name: str) -> WordedLine:
         unit_price=Decimal(line["unit_price"]),
         amount_minor=line["amount_minor"],
         tier=line["tier"],
+        shares=share_line(line["amount_minor"], row.proof["shares"], row.customer_id),
     )
 
 
 def _correction(row: BilledPeriod, plan_name: str, card_name: str) -> WordedLine:
     before = Decimal(row.proof["quantity_before"])
+    moved = row.proof["moved"]
+    shares = None if is_alone(moved, row.customer_id) else moved
     if row.proof["credited"]:
         first, last = (instant[:10] for instant in row.proof["credited"])
         return WordedLine(
@@ -57,6 +68,7 @@ def _correction(row: BilledPeriod, plan_name: str, card_name: str) -> WordedLine
             Decimal(1),
             None,
             row.amount_minor,
+            shares=shares,
         )
     return WordedLine(
         ADJUSTMENT_KIND,
@@ -65,4 +77,5 @@ def _correction(row: BilledPeriod, plan_name: str, card_name: str) -> WordedLine
         row.quantity - before,
         None,
         row.amount_minor,
+        shares=shares,
     )
