@@ -7,6 +7,7 @@ empty           our engine, a plugin that makes the PDK calls of the whole plugi
 whole           the whole plugin: verdict, record, spool with group fdatasync
 """
 
+import gc
 import os
 import select
 import socket
@@ -143,8 +144,11 @@ def feed() -> list[Any]:
 
 def _serve(folder: Path, build: Callable[[dict[str, Any]], Any]) -> None:
     from tollkeeper_kong.engine import Engine, Limits  # noqa: PLC0415
+    from tollkeeper_kong.serve import SWITCH_SECONDS  # noqa: PLC0415
     from tollkeeper_kong.server import Server, ServerOptions  # noqa: PLC0415
 
+    sys.setswitchinterval(float(os.environ.get("BENCH_SWITCH_SECONDS", SWITCH_SECONDS)))
+    gc.freeze()
     limits = Limits(event_seconds=float(os.environ.get("BENCH_EVENT_SECONDS", "10")))
     Server(Engine({"bench": build}, limits=limits), ServerOptions(folder / SOCKET_NAME, drain_seconds=0)).serve()
 

@@ -44,8 +44,9 @@ class Tollkeeper:
         scope = read_scope(config)
         self._known = RequestScope(route_id=scope.route_id, service_id=scope.service_id)
         self._source = subject_source(self._policy.subject_from)
-        by_consumer = self._policy.subject_from == "consumer" and scope.consumer_id
-        self._fixed_subject = f"consumer:{scope.consumer_id}" if by_consumer else None
+        by_consumer = self._policy.subject_from == "consumer"
+        self._fixed_subject = f"consumer:{scope.consumer_id}" if by_consumer and scope.consumer_id else None
+        self._asks_more = self._policy.buffer_response or not by_consumer
         self._spool_full = refuse_by_policy(
             "metering_unavailable",
             503,
@@ -95,13 +96,18 @@ class Tollkeeper:
         except NotAnExchange:
             self._counters.unreadable += 1
             raise
-        subject, llm = None, None
+        if self._asks_more:
+            yield from self._ask_more(exchange)
+        else:
+            self._keep(exchange, None, None)
+
+    def _ask_more(self, exchange: Exchange) -> PdkSteps:
+        """Record a request for which the log's own JSON does not say all."""
+        llm, read_log = None, self._source.read_log
+        subject = ANONYMOUS if read_log is None else read_log(exchange)
         try:
-            if self._source.read_log is None:
-                subject = ANONYMOUS
+            if read_log is None:
                 subject = self._source.read((yield self._source.ask))
-            else:
-                subject = self._source.read_log(exchange)
             if self._policy.buffer_response and _has_json(exchange):
                 body = yield GET_RAW_BODY
                 llm = self._usage_of(body, exchange)

@@ -114,30 +114,23 @@ def usage_record(exchange: Exchange, *, node: str, llm: LlmUsage | None = None, 
     """
     request, response = exchange.request, exchange.response
     assert request.id, "exchange_from_serialize refuses a request without an id"
-    return _encoder.encode(
-        UsageRecord(
-            specversion="1.0",
-            id=request.id,
-            source=f"kong/{node}",
-            type="kong.request",
-            subject=subject or subject_of(exchange.consumer),
-            time=_time(exchange.started_at),
-            data=RecordData(
-                route=_name(exchange.route),
-                service=_name(exchange.service),
-                method=request.method[:LONGEST_METHOD] if request.method else UNSET,
-                status=_whole(response.status if response else None),
-                origin=exchange.source or UNSET,
-                consumer=_consumer(exchange.consumer),
-                credential=(exchange.credential and exchange.credential.id) or UNSET,
-                latency_ms=_latency(exchange.latencies),
-                bytes=RecordBytes(_whole(request.size), _whole(response.size if response else None)),
-                llm=_llm(exchange, llm),
-                refused=_refusal(exchange.source, response),
-                would_refuse=_would_refuse(exchange),
-            ),
-        )
+    data = RecordData(  # by position: names would cost a tenth of the record
+        _name(exchange.route),
+        _name(exchange.service),
+        request.method[:LONGEST_METHOD] if request.method else UNSET,
+        _whole(response.status if response else None),
+        exchange.source or UNSET,
+        _consumer(exchange.consumer),
+        (exchange.credential and exchange.credential.id) or UNSET,
+        _latency(exchange.latencies),
+        RecordBytes(_whole(request.size), _whole(response.size if response else None)),
+        _llm(exchange, llm),
+        _refusal(exchange.source, response),
+        _would_refuse(exchange),
     )
+    subject = subject or subject_of(exchange.consumer)
+    time = _time(exchange.started_at)
+    return _encoder.encode(UsageRecord("1.0", request.id, f"kong/{node}", "kong.request", subject, time, data))
 
 
 def subject_of(consumer: Consumer | None) -> str:
