@@ -6,7 +6,7 @@ DEMO_ARGS ?=
 TEST_ARGS ?= -n 2
 BENCH_ARGS ?=
 
-.PHONY: demo test lint unit serve reference assets screenshots bench-plugin bench-rating lock clean
+.PHONY: demo test lint unit serve reference assets screenshots bench-plugin bench-metering bench-rating lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the commands
@@ -35,6 +35,9 @@ unit: $(VENV)/.installed ## The tests alone (TEST_ARGS="-k name" for some of the
 
 serve: $(VENV)/.installed ## Run the backend on the embedded default
 	$(BIN)/tollkeeper serve
+
+bench-metering: $(VENV)/.installed ## From HTTP to the durable commit, beside a bare insert (BENCH_ARGS="--events 500000")
+	$(BIN)/python -m benchmarks.metering $(BENCH_ARGS)
 
 bench-plugin: $(VENV)/.installed ## The plugin against kong-pdk's server and its own limits (BENCH_ARGS="--help")
 	$(BIN)/python -m benchmarks.plugin $(BENCH_ARGS)
