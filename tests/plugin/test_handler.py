@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import pytest
 
 from tests.plugin.phases import ALICE, CONSUMER, KONG, RECORDINGS, SERIALIZED, TestNode, mapped, run, spent
+from tollkeeper_kong.engine import Engine
 from tollkeeper_kong.feed import FeedLimit
 
 FRESH = FeedLimit(
@@ -296,3 +298,19 @@ def test_a_header_that_kong_does_not_hand_out_loses_the_subject_and_not_the_reco
     assert steps.send(SERIALIZED).method == "kong.request.get_header"
     steps.close()
     assert [record["subject"] for record in node.records()] == ["anonymous"]
+
+
+@pytest.mark.parametrize(("fault_tolerant", "ends_with"), [(True, "ret"), (False, 500)])
+def test_a_bug_in_access_passes_or_answers_500_and_is_counted(
+    node: TestNode, fault_tolerant: bool, ends_with: object
+) -> None:
+    plugin = node.plugin(fault_tolerant=fault_tolerant)
+    vars(plugin)["_source"] = None  # a bug
+    engine = Engine({"tollkeeper": lambda config: plugin})
+    config = {"Name": "tollkeeper", "Config": "{}"}
+    started = msgpack.unpackb(engine.answer([0, 1, "plugin.StartInstance", [config]]))[3]
+    event = {"InstanceId": started["Id"], "EventName": "access"}
+    told = msgpack.unpackb(engine.answer([0, 2, "plugin.HandleEvent", [event]]))[3]["Data"]
+    assert (told if told == "ret" else told["Args"][0]) == ends_with
+    assert engine.counters.of_phase["access"].failed == 1
+    assert len(engine.waiting) == 0

@@ -17,7 +17,7 @@ import structlog
 from click.testing import CliRunner
 
 from tests.plugin.phases import SERIALIZED, TestNode, mapped, run, spent
-from tests.plugin.rpc_client import wait_until
+from tests.plugin.rpc_client import ROOT, wait_until
 from tollkeeper_kong import __main__ as commands
 from tollkeeper_kong.backend_client import ApiKey
 from tollkeeper_kong.engine import Engine, Limits, Malformed
@@ -252,6 +252,10 @@ def test_prometheus_sees_decisions_records_and_durations(tmp_path: Path) -> None
         metrics.stop()
         node.spool.close()
     lines = set(text.splitlines())
+    page = (ROOT / "docs/plugin.md").read_text()
+    names = {line.split()[2] for line in lines if line.startswith("# TYPE tollkeeper_")}
+    assert len(names) > 25
+    assert [name for name in sorted(names) if f"`{name}" not in page] == [], "each metric is documented"
     assert 'tollkeeper_events_total{phase="log"} 1.0' in lines
     assert 'tollkeeper_refused_total{code="quota_exhausted"} 1.0' in lines
     assert "tollkeeper_records_total 1.0" in lines
