@@ -11,6 +11,7 @@ from tests.payments.conftest import NOW
 from tollkeeper.invoices.tables import Invoice
 from tollkeeper.payments.apply_events import MAY_FOLLOW, apply_stripe_events
 from tollkeeper.payments.client import StripeAccount
+from tollkeeper.payments.reread import reread_open_invoices
 from tollkeeper.payments.sync import sync_due_invoices
 from tollkeeper.payments.tables import StripeEvent
 from tollkeeper.payments.webhooks import BadWebhook, WebhookSettings, receive_webhook
@@ -130,6 +131,18 @@ def test_an_outage_while_applying_loses_nothing(
     assert apply_stripe_events(database, account, now=NOW) == 0
     assert apply_stripe_events(database, account, now=NOW + timedelta(seconds=2)) == 1
     assert invoice().status == "paid"
+
+
+def test_a_payment_whose_webhook_was_missed_is_found_by_asking(
+    database: Database, synced: FakeStripe, account: StripeAccount, invoice: Now
+) -> None:
+    synced.invoices["in_1"].update(status="paid", amount_paid=2200)
+    assert reread_open_invoices(database, account, now=NOW + timedelta(minutes=59)) == 0
+    synced.faults.append(Fault(r"GET /v1/invoices/\w+", "503", times=3))
+    assert reread_open_invoices(database, account, now=NOW + timedelta(hours=1)) == 0
+    assert reread_open_invoices(database, account, now=NOW + timedelta(hours=1)) == 1
+    assert invoice().status == "paid"
+    assert reread_open_invoices(database, account, now=NOW + timedelta(hours=9)) == 0
 
 
 def test_an_event_of_the_other_mode_is_kept_and_ignored(

@@ -13,6 +13,7 @@ from tollkeeper.metering.totals import merge_totals
 from tollkeeper.metering.touched import prune_batches
 from tollkeeper.notifications.deliver import deliver_due, has_notifications_due, spread_notifications
 from tollkeeper.payments.apply_events import apply_stripe_events
+from tollkeeper.payments.reread import reread_open_invoices
 from tollkeeper.payments.sync import sync_due_invoices
 
 MOST_ROUNDS = 100
@@ -50,6 +51,13 @@ def sync_stripe(context: JobContext) -> int:
     return done + apply_stripe_events(context.database, account, now=now)
 
 
+def reread_stripe(context: JobContext) -> int:
+    """Ask Stripe about open invoices, for webhooks that were missed; nothing without an account."""
+    if context.stripe_account is None:
+        return 0
+    return reread_open_invoices(context.database, context.stripe_account, now=context.clock.now())
+
+
 def notify(context: JobContext) -> int:
     """Deliver webhooks; in machine time, which is the receivers'."""
     now = SystemClock().now()
@@ -80,6 +88,7 @@ TIMETABLE = (
     Job("refresh_verdicts", 0.5, refresh, "Count usage against quotas and tell the gateway nodes."),
     Job("bill_due_periods", 5, bill, "Issue the invoices of periods that are over."),
     Job("sync_stripe", 5, sync_stripe, "Bring issued invoices to Stripe, and take over what Stripe tells."),
+    Job("reread_stripe", 60, reread_stripe, "Ask Stripe about open invoices, for webhooks that were missed."),
     Job("notify", 2, notify, "Deliver webhooks."),
     Job("watch_nodes", 10, watch, "Tell of gateway nodes that fell silent."),
     Job("tidy", 60, tidy, "Fold hourly totals, forget old bookkeeping."),

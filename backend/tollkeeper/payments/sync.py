@@ -80,7 +80,7 @@ def _enqueue(session: Session, *, now: datetime) -> None:
         .order_by(Invoice.sequence_number)
         .limit(10 * MOST_A_RUN)
     ).all()
-    fresh = {"state": SyncState.WAITING, "due_at": now, "failures": 0, "created_at": now, "goal": ISSUE}
+    fresh = {"state": SyncState.WAITING, "due_at": now, "failures": 0, "created_at": now, "read_at": now, "goal": ISSUE}
     insert_ignoring(session, StripeSync, [{"invoice_id": invoice_id, **fresh} for invoice_id in sorted(new)])
     ahead = (
         select(Invoice.id)

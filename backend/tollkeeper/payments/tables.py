@@ -44,6 +44,8 @@ class StripeSync(Base):
     failures: Mapped[int] = mapped_column(default=0)
     problem: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    # when Stripe was last asked about it without being told to by a webhook
+    read_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class StripeRequest(Base):

@@ -1,0 +1,52 @@
+"""Ask Stripe about open invoices now and then: for webhooks that were missed, and where none can come in."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, update
+
+from tollkeeper.invoices.tables import Invoice
+from tollkeeper.payments.apply_events import take_over
+from tollkeeper.payments.client import StripeAccount
+from tollkeeper.payments.outbox import StripeRefused
+from tollkeeper.payments.push_invoice import read_invoice
+from tollkeeper.payments.tables import StripeSync, SyncState
+from tollkeeper.storage.session import Database
+
+LEAST_AGE = timedelta(hours=1)
+MOST_A_RUN = 100
+
+
+def reread_open_invoices(database: Database, account: StripeAccount, *, now: datetime) -> int:
+    """Read the open invoices that were read longest ago and take over what changed; return how many changed.
+
+    Each is read at most once an hour, a hundred a run. No transaction is open during HTTP. Ends quietly when
+    Stripe does not answer: the next run goes on.
+    """
+    changed = 0
+    for invoice_id, stripe_id in _read_longest_ago(database, account, now=now):
+        try:
+            found = read_invoice(account, stripe_id)
+        except StripeRefused:
+            break
+        with database.transaction() as session:
+            outcome = take_over(session, invoice_id, found, None, now=now)
+            session.execute(update(StripeSync).where(StripeSync.invoice_id == invoice_id).values(read_at=now))
+        changed += outcome.startswith("now ")
+    return changed
+
+
+def _read_longest_ago(database: Database, account: StripeAccount, *, now: datetime) -> list[tuple[str, str]]:
+    with database.snapshot() as session:
+        rows = session.execute(
+            select(Invoice.id, Invoice.stripe_id)
+            .join(StripeSync, StripeSync.invoice_id == Invoice.id)
+            .where(
+                StripeSync.state == SyncState.DONE,
+                StripeSync.read_at <= now - LEAST_AGE,
+                Invoice.stripe_status == "open",
+                Invoice.stripe_is_stand_in == account.is_stand_in,
+            )
+            .order_by(StripeSync.read_at)
+            .limit(MOST_A_RUN)
+        ).tuples()
+        return [(invoice_id, stripe_id) for invoice_id, stripe_id in rows if stripe_id is not None]
