@@ -33,6 +33,7 @@ from tollkeeper.storage.test_clock import open_clock
 from tollkeeper.web import health
 from tollkeeper.web.admin.frame import install_admin, render_problem
 from tollkeeper.web.api import access as api_access
+from tollkeeper.web.api import capture as api_capture
 from tollkeeper.web.api import catalog as api_catalog
 from tollkeeper.web.api import customers as api_customers
 from tollkeeper.web.api import entitlements as api_entitlements
@@ -79,6 +80,7 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     api_plans.blueprint,
     api_rating.blueprint,
     api_events.blueprint,
+    api_capture.blueprint,
     api_usage.blueprint,
     api_subscriptions.blueprint,
     api_entitlements.blueprint,
