@@ -33,6 +33,9 @@ unit: $(VENV)/.installed ## The tests alone (TEST_ARGS="-k name" for some of the
 	@scripts/ensure_chromium.sh
 	$(BIN)/pytest $(TEST_ARGS)
 
+nightly: $(VENV)/.installed ## The long forms of the seeded suites: faults, garbage, kills
+	$(BIN)/pytest $(TEST_ARGS) -m nightly
+
 serve: $(VENV)/.installed ## Run the backend on the embedded default
 	$(BIN)/tollkeeper serve
 
