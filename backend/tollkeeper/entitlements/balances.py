@@ -11,15 +11,15 @@ from tollkeeper.customers.customers import get_customer
 from tollkeeper.customers.tables import Customer
 from tollkeeper.entitlements.allotments import Allotment, allotments_at
 from tollkeeper.entitlements.verdict import Verdict, judge
-from tollkeeper.subscriptions.coverage import CoveredStretch, covered_stretches
+from tollkeeper.subscriptions.coverage import covered_stretches
 from tollkeeper.subscriptions.tables import Subscription
 from tollkeeper.subscriptions.timeline import load_timelines
-from tollkeeper.usage.usage_of import usage_of
+from tollkeeper.usage.usage_of import pooled_usage
 
 
 @dataclass(frozen=True, slots=True)
 class UsedBy:
-    """What one covered customer used of an entitlement."""
+    """What one covered customer used of an entitlement; maxima and unique counts need not add up to the whole."""
 
     customer_id: str
     used: Decimal
@@ -74,16 +74,12 @@ def covering_subscriptions(session: Session, customer: Customer, *, now: datetim
 
 
 def balance_of(session: Session, subscription: Subscription, allotment: Allotment) -> Balance:
-    """Count one entitlement's usage in its period."""
+    """Count one entitlement's usage in its period, by all whom the subscription covers."""
     if allotment.quota is None or allotment.period is None:
         return Balance(allotment, Decimal(0), (), None)
-    period = allotment.period
-    stretches = covered_stretches(session, subscription, period.start, period.end)
-    used_by = tuple(_used_by(session, allotment.feature_key, stretch) for stretch in stretches)
-    used = sum((one.used for one in used_by), Decimal(0))
-    return Balance(allotment, used, used_by, judge(used, allotment.quota))
-
-
-def _used_by(session: Session, feature_key: str, stretch: CoveredStretch) -> UsedBy:
-    usage = usage_of(session, stretch.customer_id, feature_key, stretch.start, stretch.end)
-    return UsedBy(stretch.customer_id, usage.quantity, usage.event_count)
+    stretches = covered_stretches(session, subscription, allotment.period.start, allotment.period.end)
+    pool = pooled_usage(session, allotment.feature_key, stretches)
+    used_by = tuple(
+        UsedBy(customer_id, usage.quantity, usage.event_count) for customer_id, usage in pool.by_customer.items()
+    )
+    return Balance(allotment, pool.whole.quantity, used_by, judge(pool.whole.quantity, allotment.quota))
