@@ -177,9 +177,13 @@ def _whole(value: Number | None) -> int | UnsetType:
 
 
 def _latency(latencies: Latencies | None) -> RecordLatency | UnsetType:
-    if latencies is None:
-        return UNSET
-    return RecordLatency(_whole(latencies.request), _whole(latencies.kong), _whole(latencies.proxy))
+    return UNSET if latencies is None else _shared_latency(latencies.request, latencies.kong, latencies.proxy)
+
+
+@lru_cache(maxsize=4096)
+def _shared_latency(request: Number | None, kong: Number | None, upstream: Number | None) -> RecordLatency:
+    """Return the same object for the few small numbers that nearly all requests have."""
+    return RecordLatency(_whole(request), _whole(kong), _whole(upstream))
 
 
 def _refusal(source: str | None, response: KongResponse | None) -> RecordRefusal | UnsetType:
