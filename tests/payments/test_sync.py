@@ -17,7 +17,7 @@ from tollkeeper.invoices.tables import Invoice
 from tollkeeper.payments.books import check_stripe
 from tollkeeper.payments.client import StripeAccount, open_stand_in, open_stripe
 from tollkeeper.payments.hosted_url import read_hosted_url
-from tollkeeper.payments.sync import _claim, _enqueue, retry_sync, sync_due_invoices
+from tollkeeper.payments.sync import _claim, _enqueue, count_syncs, retry_sync, sync_due_invoices
 from tollkeeper.payments.tables import StripeRequest, StripeSync, SyncState
 from tollkeeper.storage.session import Database
 
@@ -52,6 +52,8 @@ def test_an_issued_invoice_becomes_an_open_one_at_stripe(
 ) -> None:
     report = sync_due_invoices(database, account, now=NOW)
     assert (report.done, report.waiting, report.stopped) == (1, 0, 0)
+    with database.snapshot() as session:
+        assert count_syncs(session) == {"done": 1}
     assert_one_right_invoice(fake)
     [found] = fake.invoices.values()
     assert found["currency"] == "eur"

@@ -48,5 +48,5 @@ def _read_longest_ago(database: Database, account: StripeAccount, *, now: dateti
             )
             .order_by(StripeSync.read_at)
             .limit(MOST_A_RUN)
-        ).tuples()
+        )
         return [(invoice_id, stripe_id) for invoice_id, stripe_id in rows if stripe_id is not None]
