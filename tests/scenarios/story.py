@@ -15,14 +15,14 @@ from tollkeeper.catalog.features import FeatureDraft, create_feature
 from tollkeeper.catalog.publish import publish_plan
 from tollkeeper.catalog.spec import PlanSpec
 from tollkeeper.catalog.tables import Plan, PlanVersion
-from tollkeeper.customers.customers import CustomerDraft, create_customer, find_customer, get_customer
+from tollkeeper.customers.customers import CustomerDraft, create_customer, find_customer, get_customer, update_customer
 from tollkeeper.customers.map_consumer import map_consumer
 from tollkeeper.customers.tables import Customer
 from tollkeeper.invoices.billing_run import BillingReport, bill_after_the_end, bill_due_periods
 from tollkeeper.invoices.books import check_books
 from tollkeeper.invoices.close_invoice import AfterVoid, mark_paid, void_invoice
 from tollkeeper.invoices.preview import preview_invoice
-from tollkeeper.invoices.reading import get_invoice, list_lines
+from tollkeeper.invoices.reading import get_invoice, list_lines, members_on, parts_of, shares_of, subtotals_of
 from tollkeeper.invoices.tables import Invoice, InvoiceLine, InvoiceStatus
 from tollkeeper.invoices.verify import verify_invoice
 from tollkeeper.metering.accept import accept_events
@@ -46,6 +46,7 @@ class Story:
     def __init__(self, database: Database, text: str) -> None:
         self.database = database
         self.lines: list[str] = []
+        self.subtotals: list[str] = []
         self.invoices: list[str] = []
         self.numbers: list[str] = []
         self.preview: list[str] = []
@@ -81,6 +82,11 @@ class Story:
                 wrong = [finding for finding in verify_invoice(session, invoice.id) if not finding.is_equal]
                 assert wrong == [], invoice.number
 
+    def move(self, key: str, parent: str | None) -> None:
+        """Give a customer another parent, or none."""
+        with self.database.transaction() as session:
+            update_customer(session, key, {"parent": parent})
+
     def plan(self, name: str, text: str) -> None:
         """Publish a plan, with the features that it prices."""
         content = read_plan(name, text)
@@ -105,8 +111,10 @@ class Story:
             )
             _make_customer(session, draft)
 
-    def subscribe(self, time: str, key: str, plan: str, anchor: str | None, seats: str | None) -> None:
-        """Subscribe a customer, who is made if the story has not named one."""
+    def subscribe(
+        self, time: str, key: str, plan: str, anchor: str | None, seats: str | None, start: str | None
+    ) -> None:
+        """Subscribe a customer, who is made if the story has not named one; `from DATE` is backdated."""
         now = _instant(time)
         with self.database.transaction() as session:
             if find_customer(session, key) is None:
@@ -115,7 +123,7 @@ class Story:
                 anchor=_instant(anchor) if anchor else None,
                 quantities={"fee": Decimal(seats)} if seats else {},
             )
-            subscribe(session, key, plan, start=now, now=now, options=options)
+            subscribe(session, key, plan, start=_instant(start or time), now=now, options=options)
 
     def use(self, time: str, key: str, quantity: str, unit: str, events: str | None, at: str | None) -> None:
         """Report usage, in one event or in some; `on DATE` says that it happened then and comes late."""
@@ -153,7 +161,12 @@ class Story:
                 _describe_line(session, invoice, line)
                 for invoice in invoices[-1:]
                 for line in list_lines(session, invoice.id)
-                if line.amount_minor
+                if line.amount_minor or any(amount for _, amount in parts_of(line))
+            ]
+            self.subtotals = [
+                f"{one.customer_key} {format_minor(one.amount_minor, invoice.currency)}"
+                for invoice in invoices[-1:]
+                for one in subtotals_of(session, list_lines(session, invoice.id))
             ]
 
     def look(self, time: str, key: str) -> None:
@@ -246,13 +259,25 @@ def _describe_line(session: Session, invoice: Invoice, line: InvoiceLine) -> str
     }.get(line.kind, f"{card} {line.kind}")
     user = session.get_one(Customer, line.customer_id)
     who = "" if user.id == invoice.customer_id else f"{user.key}: "
-    return f"{who}{what} {format_minor(line.amount_minor, invoice.currency)} {invoice.currency}"
+    amount = format_minor(line.amount_minor, invoice.currency)
+    return f"{who}{what} {amount} {invoice.currency}{_describe_shares(session, invoice, line)}"
+
+
+def _describe_shares(session: Session, invoice: Invoice, line: InvoiceLine) -> str:
+    shares = [
+        f"{share.customer.key} {share.quantity:f}: {format_minor(share.amount_minor, invoice.currency)}"
+        for share in shares_of(line, members_on(session, [line]))
+    ]
+    return f" ({', '.join(shares)})" if shares else ""
 
 
 SENTENCES: list[tuple[str, Callable[..., None]]] = [
     (r"plan (\w+): (.+)", Story.plan),
     (r"customer (\w+)(?: in ([A-Z]{3}))?(?: at ([\w/]+))?(?: paid by (\w+))?", Story.customer),
-    (rf"({TIME}) (\w+) subscribes to (\w+)(?: anchored ({TIME}))?(?: with (\d+) seats)?", Story.subscribe),
+    (
+        rf"({TIME}) (\w+) subscribes to (\w+)(?: anchored ({TIME}))?(?: with (\d+) seats)?(?: from ({TIME}))?",
+        Story.subscribe,
+    ),
     (rf"({TIME}) (\w+) uses ([\d.-]+) (\w+)(?: in (\d+) events)?(?: on ({TIME}))?", Story.use),
     (rf"({TIME}) close period", Story.close),
     (rf"({TIME}) close after the end", Story.close_after_the_end),
@@ -260,6 +285,7 @@ SENTENCES: list[tuple[str, Callable[..., None]]] = [
     (rf"({TIME}) (\w+) changes to (\w+)( at period end)?", Story.change),
     (rf"({TIME}) (\w+) cancels( at period end)?", Story.cancel),
     (rf"({TIME}) (\w+) has (\d+) seats", Story.seats),
+    (r"(\w+) is paid by (\w+)", Story.move),
     (rf"({TIME}) void (INV-\d+)( and forgive)?", Story.void),
     (rf"({TIME}) pay (INV-\d+)", Story.pay),
     (r"wait (\d+) hours? for late events", Story.wait),

@@ -112,7 +112,7 @@ def test_independent_customers_get_an_invoice_each(bill: Story) -> None:
     assert [line.split(" ", 1)[0] for line in bill.invoices] == ["INV-000001", "INV-000002", "INV-000003"]
 
 
-def test_the_usage_of_a_subsidiary_without_a_plan_is_not_billed(bill: Story) -> None:
+def test_the_usage_of_a_subsidiary_without_a_plan_is_on_its_parent_s(bill: Story) -> None:
     """
     plan payg: 1.00 EUR each of calls
     customer group in EUR
@@ -122,4 +122,4 @@ def test_the_usage_of_a_subsidiary_without_a_plan_is_not_billed(bill: Story) -> 
     2026-01-10 north uses 5 calls
     2026-02-01 close period
     """
-    assert bill.lines == ["2 calls 2.00 EUR"]
+    assert bill.lines == ["7 calls 7.00 EUR (group 2: 2.00, north 5: 5.00)"]

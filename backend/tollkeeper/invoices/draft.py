@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
@@ -20,18 +21,22 @@ from tollkeeper.invoices.tables import (
     InvoiceLine,
     InvoiceStatus,
 )
-from tollkeeper.invoices.wording import word_lines
+from tollkeeper.invoices.wording import WordedLine, is_worth_a_line, word_lines
 from tollkeeper.storage.ids import new_id
 
 
 def draft_invoice(session: Session, payer: Customer, *, now: datetime) -> Invoice | None:
     """Put every waiting charge of the payer's family on a new draft; None if they come to nothing or less.
 
-    The caller has locked the payer, so that nobody else drafts from the same charges.
+    The caller has locked the payer, so that nobody else drafts from the same charges. Raises Conflict for a
+    charge in another currency than the payer's, whose currency was changed or who is another one now.
     A credit that is greater than what is due goes on waiting, and is taken off the next invoice.
     """
     family = family_of(session, payer.id)
     rows = waiting_rows(session, [member.id for member in family])
+    foreign = next((row for row in rows if row.currency != payer.currency), None)
+    if foreign is not None:
+        raise Conflict(f"{payer.key!r} is billed in {payer.currency}, but a charge of {foreign.currency} waits for it")
     total = sum(row.amount_minor for row in rows)
     if total <= 0:
         return None
@@ -65,9 +70,9 @@ def waiting_rows(session: Session, customer_ids: Sequence[str]) -> list[BilledPe
         .where(BilledPeriod.customer_id.in_(customer_ids), BilledPeriod.invoice_id.is_(None))
         .order_by(BilledPeriod.id)
     ).all()
-    worth = [row for row in rows if row.amount_minor]
+    worth = [row for row in rows if is_worth_a_line(row)]
     newest = max((row.billed_at for row in worth), default=None)
-    return [row for row in rows if row.amount_minor or row.billed_at == newest]
+    return [row for row in rows if is_worth_a_line(row) or row.billed_at == newest]
 
 
 def sort_rows(rows: Sequence[BilledPeriod], family: Sequence[Customer]) -> list[BilledPeriod]:
@@ -111,10 +116,15 @@ def lines_of(session: Session, invoice: Invoice, rows: Sequence[BilledPeriod]) -
                     amount_minor=worded.amount_minor,
                     period_start=row.period_start,
                     period_end=row.period_end,
-                    proof={"tier": worded.tier, "phase": row.phase_key, "events": row.proof["events"]},
+                    proof=_proof_of(row, worded),
                 )
             )
     return lines
+
+
+def _proof_of(row: BilledPeriod, worded: WordedLine) -> dict[str, Any]:
+    proof = {"tier": worded.tier, "phase": row.phase_key, "events": row.proof["events"]}
+    return proof if worded.shares is None else proof | {"shares": worded.shares}
 
 
 def _new_invoice(

@@ -9,15 +9,15 @@ from sqlalchemy.orm import Session
 
 from tollkeeper.errors import Conflict
 from tollkeeper.invoices.immutable import document_of
-from tollkeeper.invoices.raw_usage import counted_events
 from tollkeeper.invoices.reading import get_invoice, list_lines
+from tollkeeper.invoices.settle import stretches_of
 from tollkeeper.invoices.tables import BilledPeriod, InvoiceLine, InvoiceStatus
 from tollkeeper.invoices.verify import period_of_row
 from tollkeeper.metering.dimensions import content_of
-from tollkeeper.metering.read import ReadEvent, source_names
+from tollkeeper.metering.read import source_names
 from tollkeeper.metering.rows import id_of
 from tollkeeper.money import currency_exponent
-from tollkeeper.subscriptions.periods import Period
+from tollkeeper.usage.counted_events import CountedEvent, counted_events
 from tollkeeper.usage.usage_of import question_of
 
 FORMAT = 1
@@ -78,6 +78,10 @@ def _charge(session: Session, row: BilledPeriod) -> dict[str, Any]:
         "id": row.id,
         "kind": row.kind,
         "revision": row.revision,
+        "customer": row.customer_id,
+        "stretches": row.proof["stretches"],
+        "shares": row.proof["shares"],
+        "moved": row.proof["moved"],
         "plan_version_id": row.plan_version_id,
         "rate_card": period.rate_card.model_dump(mode="json") if period is not None else None,
         "period": [row.period_start.isoformat(), row.period_end.isoformat()],
@@ -96,13 +100,14 @@ def _charge(session: Session, row: BilledPeriod) -> dict[str, Any]:
 
 def _write_events(session: Session, row: BilledPeriod, path: Path) -> None:
     sources = source_names(session)
-    period = Period(row.period_start, row.period_end)
+    question = question_of(session, row.proof["feature"])
     with path.open("w", encoding="utf-8") as file:
-        for event, value in counted_events(session, row.customer_id, row.proof["feature"], period):
-            file.write(json.dumps(_event(event, sources, str(value)), ensure_ascii=False) + "\n")
+        for counted in counted_events(session, question, stretches_of(row)):
+            file.write(json.dumps(_event(counted, sources), ensure_ascii=False) + "\n")
 
 
-def _event(event: ReadEvent, sources: dict[int, str], value: str) -> dict[str, Any]:
+def _event(counted: CountedEvent, sources: dict[int, str]) -> dict[str, Any]:
+    event = counted.event
     return {
         "time_us": event.time_us,
         "source": sources[event.source_id],
@@ -110,5 +115,6 @@ def _event(event: ReadEvent, sources: dict[int, str], value: str) -> dict[str, A
         "type": event.facts.event_type,
         "subject": event.facts.subject,
         "content": content_of(event.facts.event_type, event.data).decode(),
-        "value": value,
+        "value": str(counted.value),
+        "customer": counted.customer_id,
     }

@@ -14,10 +14,12 @@ from tollkeeper.customers.customers import family_of, payer_of
 from tollkeeper.customers.tables import Customer
 from tollkeeper.invoices.charges import name_of, price_charge
 from tollkeeper.invoices.draft import sort_rows, waiting_rows
-from tollkeeper.invoices.settle import billed_rows, gather_rows, row_of_charge
+from tollkeeper.invoices.settle import gather_rows, open_account, row_of_charge
+from tollkeeper.invoices.shares import Shares
 from tollkeeper.invoices.tables import BilledPeriod
 from tollkeeper.invoices.wording import word_lines
 from tollkeeper.subscriptions.billing_periods import billing_periods
+from tollkeeper.subscriptions.coverage import coverage_below
 from tollkeeper.subscriptions.tables import Subscription
 
 A_MOMENT = timedelta(microseconds=1)
@@ -37,6 +39,7 @@ class PreviewLine:
     amount_minor: int
     period_start: datetime
     period_end: datetime
+    shares: Shares | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +76,14 @@ def preview_invoice(session: Session, customer: Customer, *, now: datetime) -> P
 
 
 def revenue_so_far(session: Session, customer: Customer, *, now: datetime) -> int:
-    """Return what one customer's own running periods come to so far, in minor units, billed in advance or not."""
+    """Return what the running periods of a customer's own subscriptions come to so far, in minor units.
+
+    That is with the usage of the subsidiaries that they cover, and whether it is billed in advance or not.
+    """
     subscriptions = session.scalars(select(Subscription).where(Subscription.customer_id == customer.id)).all()
+    coverage = coverage_below(session, customer.id)
     return sum(
-        price_charge(session, period, customer.currency).rated.total_minor
+        price_charge(session, period, customer.currency, coverage).rated.total_minor
         for subscription in subscriptions
         for period in billing_periods(session, subscription, since=now + A_MOMENT, until=now + A_MOMENT)
         if period.start <= now < period.end
@@ -86,7 +93,7 @@ def revenue_so_far(session: Session, customer: Customer, *, now: datetime) -> in
 def _running_rows(
     session: Session, subscription: Subscription, currency: str, known: Sequence[BilledPeriod], *, now: datetime
 ) -> list[BilledPeriod]:
-    billed = billed_rows(session, subscription.id)
+    account = open_account(session, subscription, currency)
     gathered = {(row.subscription_id, row.term_id, row.phase_key, row.rate_card_key, row.period_start) for row in known}
     rows = []
     for period in billing_periods(session, subscription, since=now + A_MOMENT, until=now + A_MOMENT):
@@ -94,7 +101,7 @@ def _running_rows(
         key = (name.subscription_id, name.term_id, name.phase_key, name.rate_card_key, name.start)
         if period.due_at <= now or key in gathered:
             continue
-        row = row_of_charge(session, period, currency, billed, now=now)
+        row = row_of_charge(session, period, account, now=now)
         if row is not None:
             rows.append(row)
     return rows
@@ -116,6 +123,7 @@ def _lines(session: Session, rows: Sequence[BilledPeriod]) -> list[PreviewLine]:
                 worded.amount_minor,
                 row.period_start,
                 row.period_end,
+                worded.shares,
             )
             for worded in word_lines(row, plan, row.rate_card_key)
         ]

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tollkeeper.errors import Unavailable
+from tollkeeper.catalog.tables import Plan, PlanVersion
+from tollkeeper.errors import Conflict, Unavailable
 from tollkeeper.invoices.charges import (
     ChargeName,
     PricedCharge,
@@ -19,16 +20,27 @@ from tollkeeper.invoices.charges import (
     name_of,
     price_charge,
 )
+from tollkeeper.invoices.shares import Shares, share_charge, share_correction
 from tollkeeper.invoices.tables import BilledPeriod, ChargeKind
 from tollkeeper.storage.ids import new_id
 from tollkeeper.subscriptions.billing_periods import billing_periods, due_periods, mark_billed, reviewed_from
+from tollkeeper.subscriptions.coverage import Coverage, CoveredStretch, coverage_below
 from tollkeeper.subscriptions.periods import MICROSECOND, Period
-from tollkeeper.subscriptions.tables import Subscription
+from tollkeeper.subscriptions.tables import Subscription, SubscriptionTerm
 from tollkeeper.subscriptions.types import BillingPeriod
-from tollkeeper.usage.event_range import EventRange, event_range_of
+from tollkeeper.usage.event_range import EventRange, pooled_event_range
 
 MOST_READS = 3
 Billed = dict[ChargeName, list[BilledPeriod]]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A subscription's side of the books: what was billed of it, and whose usage it covers as things are now."""
+
+    currency: str
+    billed: Billed
+    coverage: Coverage
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +98,33 @@ def gather_rows(
     session: Session, subscription: Subscription, currency: str, *, until: datetime, now: datetime
 ) -> list[BilledPeriod]:
     """Return the rows that are to be written, without writing them: the preview reads them, too."""
-    billed = billed_rows(session, subscription.id)
+    account = open_account(session, subscription, currency)
     due = due_periods(session, subscription, now=until)
     listed = {name_of(period) for period in due}
-    rows = [row for period in due if (row := row_of_charge(session, period, currency, billed, now=now)) is not None]
-    late = (period for period in _billed_usage(session, subscription, billed) if name_of(period) not in listed)
-    rows += [row for period in late if (row := row_of_charge(session, period, currency, billed, now=now)) is not None]
+    late = [one for one in _billed_usage(session, subscription, account.billed) if name_of(one) not in listed]
+    rows = [row for one in (*due, *late) if (row := row_of_charge(session, one, account, now=now)) is not None]
     since = reviewed_from(subscription)
     laid = billing_periods(session, subscription, since=since, until=until + MICROSECOND)
-    return rows + _vanished(billed, {name_of(period) for period in laid}, Period(since, until), now=now)
+    return rows + _vanished(account.billed, {name_of(period) for period in laid}, Period(since, until), now=now)
+
+
+def open_account(session: Session, subscription: Subscription, currency: str) -> Account:
+    """Read a subscription's account; raises Conflict if its plans are priced in another currency than it is billed in.
+
+    A customer's currency may have been changed since it subscribed, and 20.00 USD are not 20.00 EUR.
+    """
+    priced_in = session.scalars(
+        select(Plan.currency)
+        .join(PlanVersion, PlanVersion.plan_id == Plan.id)
+        .join(SubscriptionTerm, SubscriptionTerm.plan_version_id == PlanVersion.id)
+        .where(SubscriptionTerm.subscription_id == subscription.id, Plan.currency != currency)
+    ).first()
+    if priced_in is not None:
+        raise Conflict(
+            f"subscription {subscription.id} is priced in {priced_in}, but its payer is billed in {currency}; "
+            f"set the customer's currency back to {priced_in}"
+        )
+    return Account(currency, billed_rows(session, subscription.id), coverage_below(session, subscription.customer_id))
 
 
 def billed_rows(session: Session, subscription_id: str) -> Billed:
@@ -122,25 +152,24 @@ def _billed_usage(session: Session, subscription: Subscription, billed: Billed) 
     return [period for period in periods if is_by_usage(period.rate_card) and name_of(period) in billed]
 
 
-def row_of_charge(
-    session: Session, period: BillingPeriod, currency: str, billed: Billed, *, now: datetime
-) -> BilledPeriod | None:
+def row_of_charge(session: Session, period: BillingPeriod, account: Account, *, now: datetime) -> BilledPeriod | None:
     """Return the row that a charge needs now, not yet written; None if what was billed is right."""
-    earlier = billed.get(name_of(period), [])
+    earlier = account.billed.get(name_of(period), [])
     if earlier and _is_unchanged(period, earlier[-1]):
         return None
-    priced = price_charge(session, period, currency)
+    priced = price_charge(session, period, account.currency, account.coverage)
     charged = sum(row.amount_minor for row in earlier)
     amount = priced.rated.total_minor - charged
-    if earlier and amount == 0 and earlier[-1].quantity == priced.quantity:
+    shares = [] if priced.pool is None else share_charge(period.customer_id, priced.pool, priced.rated)
+    if earlier and amount == 0 and (earlier[-1].quantity, earlier[-1].proof["shares"]) == (priced.quantity, shares):
         return None
     kind = _kind_of(period, earlier, amount)
-    row = _new_row(period, earlier, currency, now=now)
+    row = _new_row(period, earlier, account.currency, now=now)
     row.kind = kind
     row.quantity = priced.quantity
     row.event_count = priced.event_count
     row.amount_minor = amount
-    row.proof = _proof_of(priced, earlier, charged)
+    row.proof = _proof_of(priced, earlier, charged, shares)
     return row
 
 
@@ -175,7 +204,7 @@ def _new_row(period: BillingPeriod, earlier: Sequence[BilledPeriod], currency: s
     )
 
 
-def _proof_of(priced: PricedCharge, earlier: Sequence[BilledPeriod], charged: int) -> dict[str, Any]:
+def _proof_of(priced: PricedCharge, earlier: Sequence[BilledPeriod], charged: int, shares: Shares) -> dict[str, Any]:
     period = priced.period
     is_cut = bool(earlier) and period.end < earlier[-1].period_end
     return {
@@ -187,6 +216,9 @@ def _proof_of(priced: PricedCharge, earlier: Sequence[BilledPeriod], charged: in
         "full_period": [period.full.start.isoformat(), period.full.end.isoformat()],
         "credited": [period.end.isoformat(), earlier[-1].period_end.isoformat()] if is_cut else None,
         "feature": period.rate_card.feature if is_by_usage(period.rate_card) else None,
+        "stretches": [[one.customer_id, one.start.isoformat(), one.end.isoformat()] for one in priced.stretches],
+        "shares": shares,
+        "moved": share_correction(earlier[-1].proof["shares"], shares) if earlier else [],
         "events": None,
     }
 
@@ -196,9 +228,17 @@ def _add_events(session: Session, row: BilledPeriod) -> bool:
     feature = row.proof["feature"]
     if feature is None:
         return True
-    found = event_range_of(session, row.customer_id, feature, row.period_start, row.period_end)
+    found = pooled_event_range(session, feature, stretches_of(row))
     row.proof["events"] = describe_events(found)
     return found.count == row.event_count
+
+
+def stretches_of(row: BilledPeriod) -> list[CoveredStretch]:
+    """Return whose usage a usage charge was computed from, and when."""
+    return [
+        CoveredStretch(customer_id, datetime.fromisoformat(start), datetime.fromisoformat(end))
+        for customer_id, start, end in row.proof["stretches"]
+    ]
 
 
 def describe_events(found: EventRange) -> dict[str, Any]:
@@ -248,6 +288,9 @@ def _credit_all(earlier: Sequence[BilledPeriod], charged: int, *, now: datetime)
             "full_period": latest.proof["full_period"],
             "credited": [latest.period_start.isoformat(), latest.period_end.isoformat()],
             "feature": None,
+            "stretches": [],
+            "shares": [],
+            "moved": share_correction(latest.proof["shares"], []),
             "events": None,
         },
         billed_at=now,

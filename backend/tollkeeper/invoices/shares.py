@@ -5,7 +5,6 @@ them used is kept with the charge, and each line is shared in these proportions.
 line; they never change its amount.
 """
 
-from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 

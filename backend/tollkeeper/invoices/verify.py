@@ -15,12 +15,14 @@ from tollkeeper.invoices.charges import lines_as_json, rate_quantity
 from tollkeeper.invoices.immutable import content_digest
 from tollkeeper.invoices.raw_usage import raw_usage_of
 from tollkeeper.invoices.reading import get_invoice, list_lines
+from tollkeeper.invoices.settle import stretches_of
+from tollkeeper.invoices.shares import share_charge
 from tollkeeper.invoices.tables import BilledPeriod, ChargeKind, Invoice, InvoiceLine, InvoiceStatus
 from tollkeeper.invoices.wording import word_lines
 from tollkeeper.subscriptions.periods import Period, period_at
 from tollkeeper.subscriptions.tables import Subscription
 from tollkeeper.subscriptions.types import BillingPeriod
-from tollkeeper.usage.event_range import event_range_of
+from tollkeeper.usage.event_range import pooled_event_range
 
 
 class Verdict(StrEnum):
@@ -91,8 +93,8 @@ def _verify_row(session: Session, row: BilledPeriod, lines: Sequence[InvoiceLine
         problems.append(f"{len(worded)} lines were expected, there are {len(lines)}")
     findings = []
     for line, expected in zip(lines, worded, strict=False):
-        same = (line.kind, line.quantity, line.unit_price, line.amount_minor) == (
-            expected.kind, expected.quantity, expected.unit_price, expected.amount_minor
+        same = (line.kind, line.quantity, line.unit_price, line.amount_minor, line.proof.get("shares")) == (
+            expected.kind, expected.quantity, expected.unit_price, expected.amount_minor, expected.shares
         )  # fmt: skip
         own = problems if same else [*problems, f"{expected.amount_minor} was expected for {expected.description}"]
         findings.append(_finding(line.position, line.description, line.amount_minor, own, late))
@@ -109,18 +111,30 @@ def _check_events(session: Session, row: BilledPeriod) -> tuple[list[str], str]:
     if feature is None:
         return [], ""
     kept = row.proof["events"]
-    found = event_range_of(session, row.customer_id, feature, row.period_start, row.period_end)
+    found = pooled_event_range(session, feature, stretches_of(row))
     if found.digest == kept["digest"]:
-        quantity, count = raw_usage_of(session, row.customer_id, feature, Period(row.period_start, row.period_end))
-        if (quantity, count) != (row.quantity, row.event_count):
-            return [f"the events come to {quantity} in {count}, {row.quantity} in {row.event_count} was billed"], ""
-        return [], ""
+        return _check_usage(session, row), ""
     later = _later_row(session, row)
     if later is not None:
-        return [], f"corrected since: {later.proof['events']['count']} events instead of {kept['count']}"
+        return [], f"corrected since: {later.event_count} events instead of {kept['count']}"
     if found.count > kept["count"]:
         return [], f"{found.count - kept['count']} events came since; the next invoice bills them"
     return [f"the {kept['count']} events that were billed are not those that are stored ({found.count})"], ""
+
+
+def _check_usage(session: Session, row: BilledPeriod) -> list[str]:
+    """Count the same events again, for all together and for each customer."""
+    pool = raw_usage_of(session, row.proof["feature"], stretches_of(row))
+    usage = pool.whole
+    if (usage.quantity, usage.event_count) != (row.quantity, row.event_count):
+        counted = f"the events come to {usage.quantity} in {usage.event_count}"
+        return [f"{counted}, {row.quantity} in {row.event_count} was billed"]
+    period = period_of_row(session, row)
+    if period is not None:
+        rated = rate_quantity(period, row.currency, row.quantity, row.event_count)
+        if share_charge(row.customer_id, pool, rated) != row.proof["shares"]:
+            return ["the events give the customers other shares than were billed"]
+    return []
 
 
 def _later_row(session: Session, row: BilledPeriod) -> BilledPeriod | None:

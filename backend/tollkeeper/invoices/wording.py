@@ -72,10 +72,16 @@ def _correction(row: BilledPeriod, plan_name: str, card_name: str) -> WordedLine
         )
     return WordedLine(
         ADJUSTMENT_KIND,
-        f"{plan_name}, {card_name}: usage of an earlier period that came late, {format(row.quantity, 'f')} in all "
-        f"instead of {format(before, 'f')}",
+        f"{plan_name}, {card_name}: usage of an earlier period {_how_it_moved(row.quantity, before)}",
         row.quantity - before,
         None,
         row.amount_minor,
         shares=shares,
     )
+
+
+def _how_it_moved(quantity: Decimal, before: Decimal) -> str:
+    if quantity == before:
+        return f"that others used, {format(quantity, 'f')} in all as before"
+    reason = "that came late" if quantity > before else "that is not this plan's"
+    return f"{reason}, {format(quantity, 'f')} in all instead of {format(before, 'f')}"

@@ -60,15 +60,19 @@ def load_coverage(session: Session) -> Coverage:
     return Coverage(parents, session.scalars(select(Subscription)))
 
 
+def coverage_below(session: Session, customer_id: str) -> Coverage:
+    """Return the coverage of one customer and its descendants: enough for its own subscriptions."""
+    family = family_of(session, customer_id)
+    ids = [customer.id for customer in family]
+    owned = session.scalars(select(Subscription).where(Subscription.customer_id.in_(ids))).all()
+    return Coverage({customer.id: customer.parent_id for customer in family}, owned)
+
+
 def covered_stretches(
     session: Session, subscription: Subscription, start: datetime, end: datetime
 ) -> list[CoveredStretch]:
     """Return whose usage counts for one subscription in `[start, end)`, and when."""
-    family = family_of(session, subscription.customer_id)
-    ids = [customer.id for customer in family]
-    owned = session.scalars(select(Subscription).where(Subscription.customer_id.in_(ids))).all()
-    coverage = Coverage({customer.id: customer.parent_id for customer in family}, owned)
-    return coverage.stretches(subscription.customer_id, start, end)
+    return coverage_below(session, subscription.customer_id).stretches(subscription.customer_id, start, end)
 
 
 def _without(period: Period, start: datetime, end: datetime | None) -> list[Period]:

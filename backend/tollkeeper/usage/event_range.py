@@ -2,8 +2,7 @@
 
 import hashlib
 import struct
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,11 +10,10 @@ from sqlalchemy.orm import Session
 
 from tollkeeper.metering.dimensions import content_of
 from tollkeeper.metering.event import instant_of
-from tollkeeper.metering.measure import Question, Span, event_matches, event_value, matching_sets
-from tollkeeper.metering.read import ReadEvent, read_events, source_names
+from tollkeeper.metering.read import ReadEvent, source_names
 from tollkeeper.metering.rows import id_of
-from tollkeeper.metering.values import NoNumber
-from tollkeeper.usage.spans import spans_of_customer
+from tollkeeper.subscriptions.coverage import CoveredStretch
+from tollkeeper.usage.counted_events import counted_events
 from tollkeeper.usage.usage_of import question_of
 
 
@@ -30,7 +28,12 @@ class EventRange:
 
 
 def event_range_of(session: Session, customer_id: str, feature_key: str, start: datetime, end: datetime) -> EventRange:
-    """Return the range of the events that `usage_of` counts, read from the raw events.
+    """Return the range of the events that `usage_of` counts: one customer's own."""
+    return pooled_event_range(session, feature_key, [CoveredStretch(customer_id, start, end)])
+
+
+def pooled_event_range(session: Session, feature_key: str, stretches: Sequence[CoveredStretch]) -> EventRange:
+    """Return the range of the events that `pooled_usage` counts, read from the raw events.
 
     The digest is the SHA-256 over the events sorted by (time, source, id), each as its time in microseconds
     and the lengths and bytes of source, id and content; the content is the canonical JSON of `data` without
@@ -40,8 +43,7 @@ def event_range_of(session: Session, customer_id: str, feature_key: str, start: 
     sources = source_names(session)
     events = sorted(
         (event.time_us, sources[event.source_id], id_of(event.id_key, event.id_text), _content_digest(event))
-        for span in spans_of_customer(session, customer_id, start, end)
-        for event in _counted(session, question, span)
+        for event, _, _ in counted_events(session, question, stretches)
     )
     digest = hashlib.sha256()
     for time_us, source, event_id, content in events:
@@ -51,17 +53,6 @@ def event_range_of(session: Session, customer_id: str, feature_key: str, start: 
     if not events:
         return EventRange(None, None, 0, digest.hexdigest())
     return EventRange(instant_of(events[0][0]), instant_of(events[-1][0]), len(events), digest.hexdigest())
-
-
-def _counted(session: Session, question: Question, span: Span) -> Iterator[ReadEvent]:
-    sets = matching_sets(session, question, span.subjects)
-    if not sets:
-        return
-    for event in read_events(session, sets, span.start_us, span.end_us):
-        if event_matches(question, event.facts, event.data):
-            with suppress(NoNumber):
-                event_value(question, event.facts, event.data)
-                yield event
 
 
 def _content_digest(event: ReadEvent) -> bytes:

@@ -1,21 +1,55 @@
 """Which subjects' events in which stretch of time are a customer's own."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tollkeeper.customers.subjects import subjects_of_customer
 from tollkeeper.customers.tables import Attribution
 from tollkeeper.errors import InvalidInput
 from tollkeeper.metering.event import microseconds_of
 from tollkeeper.metering.measure import Span
+from tollkeeper.subscriptions.coverage import CoveredStretch
+
+CHUNK = 5_000
+
+
+class OwnedSpan(NamedTuple):
+    """A span, and whose usage each of its subjects' is: {subject: customer id}."""
+
+    span: Span
+    owners: Mapping[str, str]
 
 
 def spans_of_customer(session: Session, customer_id: str, start: datetime, end: datetime) -> list[Span]:
     """Cut the customer's attributions to [start, end); subjects with the same stretch share a span."""
-    return cut_spans(subjects_of_customer(session, customer_id), start, end)
+    return [span for span, _ in owned_spans(session, [CoveredStretch(customer_id, start, end)])]
+
+
+def owned_spans(session: Session, stretches: Sequence[CoveredStretch]) -> list[OwnedSpan]:
+    """Cut the attributions of each stretch's customer to it; subjects with the same cut share a span.
+
+    A subject is one customer's at an instant, so no event is in two spans.
+    """
+    attributions = _attributions_of(session, {stretch.customer_id for stretch in stretches})
+    owners: dict[tuple[int, int], dict[str, str]] = defaultdict(dict)
+    for customer_id, start, end in ((one.customer_id, one.start, one.end) for one in stretches):
+        for span in cut_spans(attributions[customer_id], start, end):
+            owners[span.start_us, span.end_us] |= dict.fromkeys(span.subjects or (), customer_id)
+    return [OwnedSpan(Span(frozenset(its), *cut), its) for cut, its in sorted(owners.items())]
+
+
+def _attributions_of(session: Session, customer_ids: Iterable[str]) -> Mapping[str, list[Attribution]]:
+    wanted = sorted(customer_ids)
+    found: dict[str, list[Attribution]] = defaultdict(list)
+    for first in range(0, len(wanted), CHUNK):
+        chunk = wanted[first : first + CHUNK]
+        for row in session.scalars(select(Attribution).where(Attribution.customer_id.in_(chunk))):
+            found[row.customer_id].append(row)
+    return found
 
 
 def cut_spans(attributions: Iterable[Attribution], start: datetime, end: datetime) -> list[Span]:
