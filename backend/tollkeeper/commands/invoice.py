@@ -2,14 +2,16 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from tollkeeper.commands.database import open_database
+from tollkeeper.customers.tables import Customer
 from tollkeeper.invoices.export import export_invoice
-from tollkeeper.invoices.reading import get_invoice, list_invoices, list_lines, subtotals_of
-from tollkeeper.invoices.tables import Invoice, InvoiceStatus
+from tollkeeper.invoices.reading import get_invoice, list_invoices, list_lines, members_on, shares_of, subtotals_of
+from tollkeeper.invoices.tables import Invoice, InvoiceLine, InvoiceStatus
 from tollkeeper.invoices.verify import verify_invoice
 from tollkeeper.money import format_minor
 
@@ -44,12 +46,16 @@ def show_command(number: str) -> None:
         lines = list_lines(session, found.id)
         for name, value in _describe(found).items():
             click.echo(f"{name:16} {value}")
-        for subtotal in subtotals_of(session, lines):
-            click.echo(f"\n{subtotal.customer_name} ({subtotal.customer_key})")
+        members = members_on(session, lines)
+        for customer_id in dict.fromkeys(line.customer_id for line in lines):
+            click.echo(f"\n{members[customer_id].name} ({members[customer_id].key})")
             for line in lines:
-                if line.customer_id == subtotal.customer_id:
-                    click.echo(f"  {format_minor(line.amount_minor, found.currency):>14}  {line.description}")
-            click.echo(f"  {format_minor(subtotal.amount_minor, found.currency):>14}  sub-total")
+                if line.customer_id == customer_id:
+                    _show_line(line, found.currency, members)
+        click.echo("")
+        for subtotal in subtotals_of(session, lines):
+            amount = format_minor(subtotal.amount_minor, found.currency)
+            click.echo(f"  {amount:>14}  sub-total {subtotal.customer_name} ({subtotal.customer_key})")
         click.echo(f"\n{format_minor(found.total_minor, found.currency):>16}  {found.currency} total")
 
 
@@ -91,6 +97,13 @@ def export_command(number: str, folder: Path | None) -> None:
     with open_database() as database, database.snapshot() as session:
         written = export_invoice(session, number, folder or Path(number))
     click.echo(f"{written} written; check it with: python docs/check_invoice.py {written}")
+
+
+def _show_line(line: InvoiceLine, currency: str, members: Mapping[str, Customer]) -> None:
+    click.echo(f"  {format_minor(line.amount_minor, currency):>14}  {line.description}")
+    for share in shares_of(line, members):
+        amount = format_minor(share.amount_minor, currency)
+        click.echo(f"  {'':14}    of which {share.customer.name} {format(share.quantity, 'f')} ({amount})")
 
 
 def _describe(one: Invoice) -> dict[str, object]:

@@ -27,14 +27,29 @@ class ConsumerRow:
 
 
 @dataclass(frozen=True)
+class ShareRow:
+    """What one customer used of a line's charge, and what of the line's amount is for it."""
+
+    customer: str
+    quantity: str
+    amount: str
+
+
+@dataclass(frozen=True)
 class LineRow:
-    """One line of an invoice: `customer` is who used it, the payer or a subsidiary."""
+    """One line of an invoice: `customer` is whose plan it is, `shares` who used it if that is not it alone."""
 
     customer: str
     kind: str
     description: str
     quantity: str
     amount: str
+    shares: list[ShareRow]
+
+    @property
+    def adds_up(self) -> bool:
+        """Tell whether the shares, where there are any, are the whole amount."""
+        return not self.shares or sum(Decimal(share.amount) for share in self.shares) == Decimal(self.amount)
 
 
 @dataclass(frozen=True)
@@ -169,6 +184,9 @@ def _invoice_rows(api: BackendApi) -> list[InvoiceRow]:
             lines=[
                 LineRow(
                     customer=key_of[line["customer"]],
+                    shares=[
+                        ShareRow(share["customer_key"], share["quantity"], share["amount"]) for share in line["shares"]
+                    ],
                     **{name: line[name] for name in ("kind", "description", "quantity", "amount")},
                 )
                 for line in lines
@@ -194,6 +212,8 @@ def _find_problems(summary: Summary, seen: dict[str, Seen]) -> list[str]:
     for invoice in summary.invoices:
         if sum(Decimal(line.amount) for line in invoice.lines) != Decimal(invoice.total):
             problems.append(f"the lines of invoice {invoice.number} do not add up to its total")
+        if not all(line.adds_up for line in invoice.lines):
+            problems.append(f"the shares of a line of invoice {invoice.number} do not add up to it")
         if not invoice.is_verified:
             problems.append(f"invoice {invoice.number} does not follow from the raw events")
         if not invoice.stripe_id:

@@ -5,7 +5,7 @@ from flask.typing import ResponseReturnValue
 
 from tollkeeper.customers.customers import get_customer
 from tollkeeper.errors import InvalidInput
-from tollkeeper.invoices.reading import get_invoice, list_invoices, list_lines, subtotals_of
+from tollkeeper.invoices.reading import get_invoice, list_invoices, list_lines, members_on, shares_of, subtotals_of
 from tollkeeper.invoices.tables import InvoiceStatus
 from tollkeeper.web.admin.stripe_links import dashboard_link
 from tollkeeper.web.context import snapshot
@@ -43,11 +43,15 @@ def show(id_or_number: str) -> ResponseReturnValue:
         lines = list_lines(session, invoice.id)
         subtotals = subtotals_of(session, lines)
         customer = get_customer(session, invoice.customer_id)
-    lines_of = {one.customer_id: [line for line in lines if line.customer_id == one.customer_id] for one in subtotals}
+        members = members_on(session, lines)
+    holders = dict.fromkeys(line.customer_id for line in lines)
+    lines_of = {holder: [line for line in lines if line.customer_id == holder] for holder in holders}
     return render_template(
         "admin/invoice.html",
         invoice=invoice,
         customer=customer,
-        groups=[(subtotal, lines_of[subtotal.customer_id]) for subtotal in subtotals],
+        groups=[(members[holder], its_lines) for holder, its_lines in lines_of.items()],
+        shares={line.id: shares_of(line, members) for line in lines},
+        subtotals=subtotals,
         stripe_link=dashboard_link(invoice),
     )

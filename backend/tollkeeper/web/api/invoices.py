@@ -1,5 +1,6 @@
 """Invoices over the API: list, show, lines, preview, issue a draft, void, mark paid, verify."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -11,7 +12,15 @@ from tollkeeper.customers.customers import get_customer
 from tollkeeper.invoices.close_invoice import AfterVoid, mark_paid, void_invoice
 from tollkeeper.invoices.finalize import finalize_invoice
 from tollkeeper.invoices.preview import preview_invoice
-from tollkeeper.invoices.reading import get_invoice, list_invoices, list_lines, subtotals_of
+from tollkeeper.invoices.reading import (
+    LineShare,
+    get_invoice,
+    list_invoices,
+    list_lines,
+    members_on,
+    shares_of,
+    subtotals_of,
+)
 from tollkeeper.invoices.tables import Invoice, InvoiceLine, InvoiceStatus
 from tollkeeper.invoices.verify import Verdict, verify_invoice
 from tollkeeper.money import format_minor
@@ -51,11 +60,20 @@ class InvoiceOut(BaseModel):
     hosted_invoice_url: str | None
 
 
+class ShareOut(BaseModel):
+    """What one customer used of a line's charge, and its part of the line's amount."""
+
+    customer: str
+    customer_key: str
+    quantity: Annotated[str, Field(description="Of the whole charge; in a correction, by how much it moved.")]
+    amount: Amount
+
+
 class InvoiceLineOut(BaseModel):
     """One line, with what proves it."""
 
     position: int
-    customer: Annotated[str, Field(description="Id of the customer who used it.")]
+    customer: Annotated[str, Field(description="Id of the customer whose subscription it is.")]
     subscription: str
     plan_version: str
     rate_card: str
@@ -66,6 +84,9 @@ class InvoiceLineOut(BaseModel):
     amount: Amount
     period_start: datetime
     period_end: datetime
+    shares: Annotated[
+        list[ShareOut], Field(description="Who used it, where that is not its customer alone; they add up to it.")
+    ]
     proof: Annotated[dict[str, object], Field(description="Tier, phase, and the events: count, range, digest.")]
 
 
@@ -172,8 +193,9 @@ def show_lines(id_or_number: str) -> InvoiceLinesOut:
     with snapshot() as session:
         invoice = get_invoice(session, id_or_number)
         lines = list_lines(session, invoice.id)
+        members = members_on(session, lines)
         return InvoiceLinesOut(
-            items=[_describe_line(line, invoice.currency) for line in lines],
+            items=[_describe_line(line, invoice.currency, shares_of(line, members)) for line in lines],
             subtotals=[
                 SubtotalOut(
                     customer=one.customer_id,
@@ -292,7 +314,7 @@ def _describe(session: Session, invoice: Invoice) -> InvoiceOut:
     )
 
 
-def _describe_line(line: InvoiceLine, currency: str) -> InvoiceLineOut:
+def _describe_line(line: InvoiceLine, currency: str, shares: Sequence[LineShare]) -> InvoiceLineOut:
     return InvoiceLineOut(
         position=line.position,
         customer=line.customer_id,
@@ -306,5 +328,14 @@ def _describe_line(line: InvoiceLine, currency: str) -> InvoiceLineOut:
         amount=format_minor(line.amount_minor, currency),
         period_start=line.period_start,
         period_end=line.period_end,
+        shares=[
+            ShareOut(
+                customer=share.customer.id,
+                customer_key=share.customer.key,
+                quantity=format(share.quantity, "f"),
+                amount=format_minor(share.amount_minor, currency),
+            )
+            for share in shares
+        ],
         proof=line.proof,
     )
