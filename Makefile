@@ -6,7 +6,7 @@ DEMO_ARGS ?=
 TEST_ARGS ?= -n 2
 BENCH_ARGS ?=
 
-.PHONY: demo test lint unit serve reference assets screenshots bench-plugin bench-metering bench-rating lock clean
+.PHONY: help demo test lint unit nightly serve reference assets screenshots bench-plugin bench-metering bench-rating lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the commands
