@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tollkeeper.app import create_app
 from tollkeeper.config import Settings
@@ -175,3 +177,21 @@ def test_a_database_that_is_away_is_answered_with_when_to_try_again(tmp_path: Pa
     answer = client.post(URL, json=event(), headers={"Authorization": f"Bearer tk_{0:026x}_{0:064x}"})
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) >= 1
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_no_bytes_make_an_error_of_ours(post: Callable[..., Any], data: st.DataObject) -> None:
+    """A sound batch with some bytes overwritten: each event is stored, a repeat, or refused with a reason."""
+    body = bytearray(json.dumps([event(number) for number in range(3)], separators=(",", ":")).encode())
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(body) - 1))
+        body[place : place + 1] = data.draw(
+            st.sampled_from([b"", b"\xff", b'"', b"{", b"]", b",", b"\\u0000", b"\\ud800", b"9" * 50, b"NaN", b"\x00"])
+        )
+    answer = post(bytes(body))
+    assert answer.status_code in {200, 400}, answer.text
+    if answer.status_code == 200:
+        counts = answer.json
+        assert all(one["error"] for one in counts["rejected"])
+        assert counts["accepted"] + counts["duplicates"] + len(counts["rejected"]) > 0

@@ -215,7 +215,11 @@ def _refuse_duplicate_keys(raw: bytes) -> None:
             raise EventRefused("", f"has the key {twice[:50]!r} twice")
         return names
 
-    json.loads(raw, object_pairs_hook=unique, parse_int=str, parse_float=str)
+    try:
+        json.loads(raw, object_pairs_hook=unique, parse_int=str, parse_float=str)
+    except ValueError as error:
+        # Attributes that are not kept are skipped by the decoder, their text unread.
+        raise EventRefused("", f"is no JSON: {error}") from None
 
 
 def _id_of(raw: bytes | msgspec.Raw) -> str | None:

@@ -1,5 +1,6 @@
 """List stored events, and those that a meter cannot count, page by page in order of time."""
 
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -88,16 +89,18 @@ def list_invalid_events(
     found: list[ListedEvent] = []
     place, examined = after, 0
     first_us = microseconds_of(start) if after is None else max(microseconds_of(start), after.time_us)
-    for event in read_events(session, matching_sets(session, question, None), first_us, microseconds_of(end)):
-        here = EventPlace(event.time_us, event.source_id, event.id_key)
-        if after is not None and here <= after:
-            continue
-        if len(found) == limit or examined == MOST_EXAMINED:
-            return found, place
-        place, examined = here, examined + 1
-        reason = _reason(question, event)
-        if reason is not None:
-            found.append(replace(_listed(event, sources), reason=reason))
+    sets = matching_sets(session, question, None)
+    with closing(read_events(session, sets, first_us, microseconds_of(end))) as events:
+        for event in events:
+            here = EventPlace(event.time_us, event.source_id, event.id_key)
+            if after is not None and here <= after:
+                continue
+            if len(found) == limit or examined == MOST_EXAMINED:
+                return found, place
+            place, examined = here, examined + 1
+            reason = _reason(question, event)
+            if reason is not None:
+                found.append(replace(_listed(event, sources), reason=reason))
     return found, None
 
 

@@ -1,6 +1,6 @@
 """Read the event store: which dimension sets match, their hourly totals, their events one by one."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -114,8 +114,8 @@ def read_totals_by_window(session: Session, set_ids: Collection[int], hours: Hou
     return found
 
 
-def read_events(session: Session, sets: Mapping[int, SetFacts], start_us: int, end_us: int) -> Iterator[ReadEvent]:
-    """Yield the events of these sets in [start, end), in order of time, source and id."""
+def read_events(session: Session, sets: Mapping[int, SetFacts], start_us: int, end_us: int) -> Generator[ReadEvent]:
+    """Yield the events of these sets in [start, end), in order of time, source and id; close it if you stop early."""
     query = (
         select(
             StoredEvent.time_us,
@@ -130,11 +130,12 @@ def read_events(session: Session, sets: Mapping[int, SetFacts], start_us: int, e
         .execution_options(yield_per=1_000)
     )
     rows: Any = session.execute(_of_sets(query, StoredEvent.set_id, sets.keys()))
-    for time_us, source_id, id_key, id_text, set_id, payload in rows:
-        facts = sets.get(set_id)
-        if facts is not None:
-            data = join_data(facts.event_type, facts.dimensions, payload)
-            yield ReadEvent(time_us, source_id, id_key, id_text, facts, data)
+    with rows:
+        for time_us, source_id, id_key, id_text, set_id, payload in rows:
+            facts = sets.get(set_id)
+            if facts is not None:
+                data = join_data(facts.event_type, facts.dimensions, payload)
+                yield ReadEvent(time_us, source_id, id_key, id_text, facts, data)
 
 
 def source_names(session: Session) -> dict[int, str]:
