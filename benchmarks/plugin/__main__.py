@@ -1,7 +1,8 @@
 """Measure the plugin against its limits: `make bench-plugin`, or `python -m benchmarks.plugin --help`.
 
-Every comparison runs its servers in turn, several rounds in the same run, and takes medians. A rate is events a second
-of the server's own CPU time: on two cores the generator, not the server, ends what wall clock could show.
+Every comparison runs its servers in turn, several rounds in the same run, and takes the best round of each: whatever
+else the machine does only adds. A rate is events a second of the server's own CPU time: on two cores the generator, not
+the server, ends what wall clock could show.
 """
 
 import argparse
@@ -34,8 +35,8 @@ PACE = 500  # events a second, for the latency
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=2.0, help="length of one run")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=1.0, help="length of one run")
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--memory-events", type=int, default=100_000, help="1,000,000 for the long form")
     parser.add_argument("--only", choices=["engine", "whole", "latency", "memory", "consumers"])
     options = parser.parse_args()
@@ -64,11 +65,11 @@ def run_all(names: Sequence[str], phases: Sequence[str], rounds: int, seconds: f
 
 
 def tell(found: dict[str, list[Measured]]) -> dict[str, float]:
-    """Print a line for each server; return the median rates."""
+    """Print a line for each server; return the rates."""
     rates = {}
     for name, runs in found.items():
-        rates[name] = statistics.median(run.rate_per_core for run in runs)
-        wall = statistics.median(run.rate for run in runs)
+        rates[name] = max(run.rate_per_core for run in runs)
+        wall = max(run.rate for run in runs)
         print(f"{name:14} {rates[name]:9,.0f} events/s   {1e6 / rates[name]:6.1f} us of CPU   ({wall:,.0f}/s wall)")
     return rates
 
@@ -86,7 +87,7 @@ def compare_whole(rounds: int, seconds: float) -> None:
     found = run_all(("empty", "whole"), ["access", "log"], rounds, seconds)
     rates = tell(found)
     print(f"whole / empty: {rates['whole'] / rates['empty']:.2f} (at least 0.7)")
-    answering = {name: statistics.median(run.answering_rate for run in runs) for name, runs in found.items()}
+    answering = {name: max(run.answering_rate for run in runs) for name, runs in found.items()}
     print(f"whole / empty, without the thread that writes to disk: {answering['whole'] / answering['empty']:.2f}")
 
 
