@@ -61,7 +61,7 @@ def check_charge(folder, charge, lines, exponent):
     if charge["whole_minor"] - charge["charged_before_minor"] != charge["amount_minor"]:
         wrong.append("its amount is not what was due less what was charged before")
     if charge["meter"] is not None:
-        wrong += check_events(folder, charge)
+        wrong += check_events(folder, charge) + check_shares(charge, lines)
     if charge["kind"] == "credit" and charge["fraction"] == "0/1":
         return wrong  # given back in whole: nothing is left to rate
     return wrong + check_fraction(charge) + check_rating(charge, lines, exponent)
@@ -102,12 +102,80 @@ def check_events(folder, charge):
     start, end = (instant_us(text) for text in charge["period"])
     wrong = [f"event {e['id']} is outside of the period" for e in events if not start <= e["time_us"] < end]
     wrong += [f"event {e['id']} has another value" for e in events if not has_value(e, charge["meter"])]
+    wrong += [f"event {e['id']} is of nobody whom the plan covers" for e in events if not is_covered(e, charge)]
+    wrong += check_used(events, charge)
     if (count_up(events, charge["meter"]["aggregation"]), len(events)) != (
         Decimal(charge["quantity"]),
         charge["event_count"],
     ):
         wrong.append(f"the events do not come to {charge['quantity']}")
     return wrong
+
+
+def is_covered(event, charge):
+    """A plan covers its customer and subsidiaries without a plan of their own, each in its stretches of time."""
+    return any(
+        customer == event["customer"] and instant_us(start) <= event["time_us"] < instant_us(end)
+        for customer, start, end in charge["stretches"]
+    )
+
+
+def check_used(events, charge):
+    """What each customer used, from its own events."""
+    used = {}
+    for event in events:
+        used.setdefault(event["customer"], []).append(event)
+    told = {share["customer"]: share for share in charge["shares"] if share["event_count"]}
+    if used.keys() != told.keys():
+        return ["its customers are not those of the events"]
+    return [
+        f"customer {customer} did not use {told[customer]['quantity']}"
+        for customer, own in used.items()
+        if (count_up(own, charge["meter"]["aggregation"]), len(own))
+        != (Decimal(told[customer]["quantity"]), told[customer]["event_count"])
+    ]
+
+
+def check_shares(charge, lines):
+    """Each line is shared by quantity; the shares of a line add up to it, and those of the charge to its amount."""
+    wrong = []
+    shares = charge["shares"]
+    for line in lines:
+        told = line["proof"].get("shares") or [{"customer": charge["customer"], "amount_minor": line["amount_minor"]}]
+        if sum(share["amount_minor"] for share in told) != line["amount_minor"]:
+            wrong.append("the shares of a line do not add up to it")
+        if charge["kind"] == "charge" and nonzero(told) != nonzero(shared(line["amount_minor"], shares)):
+            wrong.append("a line is not shared by what each customer used")
+    whole = {}
+    for amount in (line["amount_minor"] for line in charge["lines"]):
+        for share in shared(amount, shares):
+            whole[share["customer"]] = whole.get(share["customer"], 0) + share["amount_minor"]
+    if any(whole.get(share["customer"], 0) != share["amount_minor"] for share in shares):
+        wrong.append("its lines are not shared by what each customer used")
+    if charge["kind"] != "charge" and sum(moved["amount_minor"] for moved in charge["moved"]) != charge["amount_minor"]:
+        wrong.append("what moved for each customer does not add up to the correction")
+    return wrong
+
+
+def nonzero(shares):
+    """The amounts by customer."""
+    return {share["customer"]: share["amount_minor"] for share in shares if share["amount_minor"]}
+
+
+def shared(amount, shares):
+    """Share an amount by largest remainder: by quantity, else by number of events; of equals, the first."""
+    weights = [max(Fraction(share["quantity"]), Fraction(0)) for share in shares]
+    weights = weights if any(weights) else [Fraction(share["event_count"]) for share in shares]
+    weights = weights if any(weights) else [Fraction(1) for _ in shares]
+    exact = [abs(amount) * weight / sum(weights) for weight in weights]
+    parts = [floor(part) for part in exact]
+    order = sorted(range(len(parts)), key=lambda place: parts[place] - exact[place])
+    for place in order[: abs(amount) - sum(parts)]:
+        parts[place] += 1
+    sign = 1 if amount >= 0 else -1
+    return [
+        {"customer": share["customer"], "amount_minor": sign * part} for share, part in zip(shares, parts, strict=True)
+    ]
 
 
 def has_value(event, meter):

@@ -159,6 +159,75 @@ def test_show_prints_subtotals_and_total() -> None:
     assert shown.endswith("40.00  EUR total\n")
 
 
+FAMILY = """
+    plan payg: calls graduated to 10 at 0.10 | above at 0.01
+    plan mini: 0.10 USD each of calls
+    customer group
+    customer north paid by group
+    customer south paid by group
+    2026-01-01 group subscribes to payg
+    2026-01-10 north uses 5 calls in 3 events
+    2026-01-11 south uses 10 calls
+    2026-02-01 close period
+"""
+
+
+def test_show_says_who_used_what_of_a_line() -> None:
+    tell(FAMILY)
+    shown = [line.strip() for line in run("invoice", "show", "INV-000001").output.splitlines()]
+    # 10 at 0.10 and 5 at 0.01, shared 1 : 2
+    assert [line for line in shown if line.startswith("of which")] == [
+        "of which North 5 used (0.33)",
+        "of which South 10 used (0.67)",
+        "of which North 5 used (0.02)",
+        "of which South 10 used (0.03)",
+    ]
+    assert "0.35  sub-total North (north)" in shown
+    assert "0.70  sub-total South (south)" in shown
+
+
+def test_a_stranger_can_check_what_each_subsidiary_used(tmp_path: Path) -> None:
+    tell(
+        FAMILY
+        + """
+        2026-02-05 group uses 2 calls on 2026-01-20
+        2026-02-06 north subscribes to mini from 2026-01-01
+        2026-02-10 south uses 7 calls
+        2026-03-01 close period
+        """
+    )
+    numbers = [json.loads(line)["number"] for line in run("invoice", "list", "--json").stdout.splitlines()]
+    assert len(numbers) >= 2
+    for number in numbers:
+        assert run("invoice", "export", number, "--to", str(tmp_path / number)).exit_code == 0
+        assert run("invoice", "verify", number).exit_code == 0
+    # the first invoice's charge got a late event since, and says so
+    assert check(tmp_path / numbers[-1]).stdout.count("WRONG") == 1
+    for number in numbers[:-1]:
+        assert check(tmp_path / number).stdout.endswith("Everything is equal.\n")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "complaint"),
+    [
+        ("charges.json", '"quantity": "5"', '"quantity": "4"', "did not use 4"),
+        ("charges.json", '"amount_minor": 35', '"amount_minor": 36', "its lines are not shared by what each"),
+        ("document.json", '"amount_minor": 33', '"amount_minor": 34', "the shares of a line do not add up to it"),
+    ],
+)
+def test_a_stranger_finds_a_changed_share(tmp_path: Path, file: str, old: str, new: str, complaint: str) -> None:
+    tell(FAMILY)
+    folder = tmp_path / "export"
+    run("invoice", "export", "INV-000001", "--to", str(folder))
+    assert check(folder).stdout.endswith("Everything is equal.\n")
+    path = folder / file
+    # of the fields with this value the last is the share's: JSON is sorted by name, and rated lines come before
+    head, found, tail = path.read_text().rpartition(old)
+    assert found
+    path.write_text(head + new + tail)
+    assert complaint in check(folder).stdout
+
+
 def test_an_unknown_invoice_is_one_line_and_exit_1() -> None:
     shown = run("invoice", "verify", "INV-9")
     assert (shown.exit_code, shown.output) == (1, "Error: there is no invoice 'INV-9'\n")

@@ -103,7 +103,7 @@ def _show_line(line: InvoiceLine, currency: str, members: Mapping[str, Customer]
     click.echo(f"  {format_minor(line.amount_minor, currency):>14}  {line.description}")
     for share in shares_of(line, members):
         amount = format_minor(share.amount_minor, currency)
-        click.echo(f"  {'':14}    of which {share.customer.name} {format(share.quantity, 'f')} ({amount})")
+        click.echo(f"  {'':14}    of which {share.customer.name} {format(share.quantity, 'f')} used ({amount})")
 
 
 def _describe(one: Invoice) -> dict[str, object]:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session, aliased
 
 from tollkeeper.invoices.charges import name_of
 from tollkeeper.invoices.immutable import content_digest
-from tollkeeper.invoices.reading import list_lines
+from tollkeeper.invoices.reading import list_lines, parts_of
 from tollkeeper.invoices.settle import billed_rows
 from tollkeeper.invoices.tables import (
     BilledPeriod,
@@ -40,6 +40,13 @@ def _lines_add_up(session: Session) -> Iterator[str]:
     )
     for invoice_id, number, said, added in rows:
         yield f"{number or invoice_id}: the lines add up to {added}, the total says {said}"
+
+
+def _shares_add_up(session: Session) -> Iterator[str]:
+    for line in session.scalars(select(InvoiceLine).execution_options(yield_per=PAGE)):
+        shared = sum(amount for _, amount in parts_of(line))
+        if shared != line.amount_minor:
+            yield f"line {line.id}: its shares add up to {shared}, it says {line.amount_minor}"
 
 
 def _numbers_have_no_gap(session: Session) -> Iterator[str]:
@@ -168,6 +175,7 @@ def _no_due_charge_is_missing(session: Session) -> Iterator[str]:
 
 CHECKS: tuple[Callable[[Session], Iterator[str]], ...] = (
     _lines_add_up,
+    _shares_add_up,
     _numbers_have_no_gap,
     _no_time_is_charged_twice,
     _rows_are_on_their_invoice,
