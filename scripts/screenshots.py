@@ -1,4 +1,6 @@
-"""Take the pictures in docs/images/: every page, light and dark, wide and at 375 px (`make screenshots`).
+"""Take the pictures in docs/images/: every page, and the main ones dark and at 375 px too (`make screenshots`).
+
+`screenshots.py FOLDER` takes every page in every look there, to be looked at after a change.
 
 They show a seeded database at a fixed instant, so that a picture changes only when its page does.
 """
@@ -47,7 +49,11 @@ LOOKS = {
 }
 
 
-def main(target: Path, names: list[str]) -> None:
+# What docs/images holds of the further looks; all of them would be many megabytes.
+SHOWN_IN_EVERY_LOOK = ("today", "usage", "customer", "invoice")
+
+
+def main(target: Path, *, in_every_look: tuple[str, ...]) -> None:
     """Write PNG files `<page>-<look>.png`."""
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -59,24 +65,23 @@ def main(target: Path, names: list[str]) -> None:
         )
         with run_server(app) as address, run_browser() as browser:
             for look in LOOKS:
-                take(browser, address, look, target, names or list(PAGES))
+                names = tuple(PAGES) if look == "light-desktop" else in_every_look
+                take(browser, address, look, target, names)
         database.dispose()
 
 
-def take(browser: Browser, address: str, look: str, target: Path, names: list[str]) -> None:
+def take(browser: Browser, address: str, look: str, target: Path, names: tuple[str, ...]) -> None:
     """Take the pages in one look."""
     context = browser.new_context(**LOOKS[look])  # type: ignore[arg-type]  # playwright's own TypedDicts are finer
     page = context.new_page()
+    if "sign-in" in names:
+        page.goto(address + PAGES["sign-in"])
+        _shoot(page, target / f"sign-in-{look}.png")
+    sign_in(page, address)
     for name in names:
-        if (name != "sign-in" and "/admin/sign-in" in page.url) or page.url == "about:blank":
-            page.goto(f"{address}/admin/sign-in")
-            if name == "sign-in":
-                _shoot(page, target / f"{name}-{look}.png")
-            sign_in(page, address)
-            if name == "sign-in":
-                continue
-        page.goto(address + PAGES[name])
-        _shoot(page, target / f"{name}-{look}.png")
+        if name != "sign-in":
+            page.goto(address + PAGES[name])
+            _shoot(page, target / f"{name}-{look}.png")
     context.close()
 
 
@@ -86,4 +91,7 @@ def _shoot(page: Page, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(ROOT / "docs/images", sys.argv[1:])
+    if sys.argv[1:]:
+        main(Path(sys.argv[1]), in_every_look=tuple(PAGES))
+    else:
+        main(ROOT / "docs/images", in_every_look=SHOWN_IN_EVERY_LOOK)

@@ -179,10 +179,10 @@ def test_no_secret_is_on_the_settings_page(ada: Visitor) -> None:
 @pytest.mark.parametrize(
     ("path", "status", "words"),
     [
-        ("/admin/customers/nobody", 404, "there is no customer 'nobody'"),
+        ("/admin/customers/nobody", 404, "There is no customer 'nobody'."),
         ("/admin/nothing", 404, "There is nothing here"),
         ("/admin/invoices?status=lost", 422, "choose from draft"),
-        ("/admin/usage?what=meter:none", 404, "there is no meter 'none'"),
+        ("/admin/usage?what=meter:none", 404, "There is no meter 'none'."),
     ],
 )
 def test_an_error_is_a_page_with_a_way_on(ada: Visitor, path: str, status: int, words: str) -> None:
