@@ -1,6 +1,7 @@
 """The application as WSGI servers load it: `tollkeeper.commands.wsgi:make_app`, by granian, or gunicorn's factory."""
 
 import ctypes
+import gc
 import os
 import signal
 import socket
@@ -26,7 +27,15 @@ def make_app() -> Flask:
     configure_logs(settings.log_level)
     app = create_app(settings)
     release_waiters_at_the_end(app)
+    spare_the_collector()
     return app
+
+
+def spare_the_collector() -> None:
+    """Look for cycles less often: a batch of 10,000 events makes many objects and no cycle (a sixth of its time)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 50)
 
 
 def release_waiters_at_the_end(app: Flask) -> None:
