@@ -65,6 +65,31 @@ def test_an_invoice_says_what_it_is_and_what_it_is_made_of(client: FlaskClient, 
     assert lines["items"][1]["proof"]["events"]["count"] == 1
 
 
+def test_a_line_says_who_used_what_of_it(client: FlaskClient, key_for: KeyFor, database: Database) -> None:
+    Story(
+        database,
+        """
+        plan payg: 0.10 EUR each of calls
+        customer group in EUR
+        customer north in EUR paid by group
+        2026-01-01 group subscribes to payg
+        2026-01-10 group uses 3 calls
+        2026-01-10 north uses 7 calls
+        2026-02-01 close period
+        """,
+    )
+    lines = client.get("/api/v1/invoices/INV-000001/lines", headers=key_for("read")).get_json()
+    [line] = lines["items"]
+    assert [(one["customer_key"], one["quantity"], one["amount"]) for one in line["shares"]] == [
+        ("group", "3", "0.30"),
+        ("north", "7", "0.70"),
+    ]
+    assert [(one["customer_key"], one["amount"]) for one in lines["subtotals"]] == [
+        ("group", "0.30"),
+        ("north", "0.70"),
+    ]
+
+
 def test_an_invoice_is_proved_over_http(client: FlaskClient, key_for: KeyFor, issued: Story) -> None:
     answer = client.get("/api/v1/invoices/INV-000002/verification", headers=key_for("read")).get_json()
     assert answer["is_equal"] is True

@@ -8,14 +8,13 @@ from decimal import Decimal
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tollkeeper.catalog.tables import PlanVersion
+from tollkeeper.catalog.tables import Plan, PlanVersion
 from tollkeeper.catalog.versions import spec_of
 from tollkeeper.customers.customers import family_of, payer_of
 from tollkeeper.customers.tables import Customer
 from tollkeeper.invoices.charges import name_of, price_charge
 from tollkeeper.invoices.draft import sort_rows, waiting_rows
 from tollkeeper.invoices.settle import gather_rows, open_account, row_of_charge
-from tollkeeper.invoices.shares import Shares
 from tollkeeper.invoices.tables import BilledPeriod
 from tollkeeper.invoices.wording import word_lines
 from tollkeeper.subscriptions.billing_periods import billing_periods
@@ -39,7 +38,6 @@ class PreviewLine:
     amount_minor: int
     period_start: datetime
     period_end: datetime
-    shares: Shares | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +76,14 @@ def preview_invoice(session: Session, customer: Customer, *, now: datetime) -> P
 def revenue_so_far(session: Session, customer: Customer, *, now: datetime) -> int:
     """Return what the running periods of a customer's own subscriptions come to so far, in minor units.
 
-    That is with the usage of the subsidiaries that they cover, and whether it is billed in advance or not.
+    That is with the usage of the subsidiaries that they cover, and whether it is billed in advance or not. What
+    is priced in another currency than the customer's has no part in it: it cannot be billed (`open_account`).
     """
-    subscriptions = session.scalars(select(Subscription).where(Subscription.customer_id == customer.id)).all()
+    subscriptions = session.scalars(
+        select(Subscription)
+        .join(Plan, Plan.key == Subscription.plan_key)
+        .where(Subscription.customer_id == customer.id, Plan.currency == customer.currency)
+    ).all()
     coverage = coverage_below(session, customer.id)
     return sum(
         price_charge(session, period, customer.currency, coverage).rated.total_minor
@@ -123,7 +126,6 @@ def _lines(session: Session, rows: Sequence[BilledPeriod]) -> list[PreviewLine]:
                 worded.amount_minor,
                 row.period_start,
                 row.period_end,
-                worded.shares,
             )
             for worded in word_lines(row, plan, row.rate_card_key)
         ]
