@@ -19,6 +19,7 @@ from benchmarks.plugin.servers import ALLOWED, DENIED, SOCKET_NAME
 ROOT = Path(__file__).parent.parent.parent
 SERIALIZED = (ROOT / "tests/recordings/kong/kong-serialize-keyauth.json").read_text()
 CONNECTIONS = 32
+TICK = os.sysconf("SC_CLK_TCK")
 RET = 0xA3  # the type byte of "ret", where a reply's Data begins
 
 
@@ -139,9 +140,11 @@ def start_instance(path: Path) -> int:
 
 
 def cpu_seconds(pid: int, *, thread: bool = False) -> float:
-    """Return the CPU time of a process, or of its first thread alone, to the nanosecond."""
-    tasks = [Path(f"/proc/{pid}/task/{pid}")] if thread else Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+    """Return the CPU time of a process, threads that have ended included, or of its first thread alone."""
+    if thread:
+        return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]) / 1e9
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
 
 
 def resident_mib(pid: int) -> float:
