@@ -8,6 +8,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 import tollkeeper.access.tables
 import tollkeeper.catalog.tables
+import tollkeeper.credits.immutable
+import tollkeeper.credits.tables
 import tollkeeper.customers.tables
 import tollkeeper.entitlements.tables
 import tollkeeper.invoices.immutable
@@ -59,6 +61,7 @@ MOST_REQUEST_BYTES = 16 << 20  # a batch of events; the management API takes les
 TABLES: tuple[ModuleType, ...] = (
     tollkeeper.access.tables,
     tollkeeper.catalog.tables,
+    tollkeeper.credits.tables,
     tollkeeper.customers.tables,
     tollkeeper.invoices.tables,
     tollkeeper.entitlements.tables,
