@@ -3,6 +3,7 @@
 import os
 import random
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -45,7 +46,7 @@ by_budget = settings(
 
 def fresh(template: Path, folder: Path) -> Database:
     """Return a database of its own for one example."""
-    path = folder / f"{random.getrandbits(64):x}.db"
+    path = folder / f"{uuid4().hex}.db"  # hypothesis seeds `random`, so that its numbers come again
     path.write_bytes(template.read_bytes())
     return Database(open_engine(f"sqlite:///{path}"))
 
