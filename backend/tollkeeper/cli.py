@@ -14,6 +14,7 @@ COMMANDS = {
     "check-books": "check_books",
     "clock": "clock",
     "demo": "demo",
+    "events": "events",
     "invoice": "invoice",
     "admin": "admin",
     "keys": "keys",

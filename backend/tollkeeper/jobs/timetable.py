@@ -9,6 +9,7 @@ from tollkeeper.entitlements.survey import survey_usage
 from tollkeeper.invoices.billing_run import bill_due_periods
 from tollkeeper.jobs.context import JobContext
 from tollkeeper.jobs.runner import Job
+from tollkeeper.metering.digests import MOST_PARTS, fold_digests
 from tollkeeper.metering.totals import merge_totals
 from tollkeeper.metering.touched import prune_batches
 from tollkeeper.notifications.deliver import deliver_due, has_notifications_due, spread_notifications
@@ -76,6 +77,18 @@ def watch(context: JobContext) -> int:
         return watch_nodes(session, now=SystemClock().now())
 
 
+def fold(context: JobContext) -> int:
+    """Add what batches left to the digests of the audit, some batches a transaction."""
+    folded = 0
+    for _ in range(MOST_ROUNDS):
+        with context.database.transaction() as session:
+            count = fold_digests(session)
+        folded += count
+        if count < MOST_PARTS:
+            break
+    return folded
+
+
 def tidy(context: JobContext) -> int:
     """Fold and forget what only keeps things fast."""
     now = context.clock.now()
@@ -91,5 +104,6 @@ TIMETABLE = (
     Job("reread_stripe", 60, reread_stripe, "Ask Stripe about open invoices, for webhooks that were missed."),
     Job("notify", 2, notify, "Deliver webhooks."),
     Job("watch_nodes", 10, watch, "Tell of gateway nodes that fell silent."),
+    Job("fold_digests", 10, fold, "Add what batches left to the digests of the audit."),
     Job("tidy", 60, tidy, "Fold hourly totals, forget old bookkeeping."),
 )

@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, ColumnElement, Text, cast, func, select, tupl
 from sqlalchemy.orm import Session
 
 from tollkeeper.metering import store_postgresql, store_sqlite
+from tollkeeper.metering.digests import keep_digests
 from tollkeeper.metering.dimensions import Split, content_of, join_data, split_data
 from tollkeeper.metering.event import (
     ANONYMOUS,
@@ -185,6 +186,7 @@ def _count(
     session.flush()
     totals = count_rows((row, one.split.counts) for row, one in new)
     _engine(session).add_totals(session, totals, part=batch.id)
+    keep_digests(session, batch.id, ((row, one.event.source, one.set_key) for row, one in new), subject_of_set, now=now)
     session.add_all(
         OddTotal(id=new_id("odd"), set_id=row.set_id, hour=row.time_us // HOUR_US, column=column, amount=amount)
         for row, one in new
