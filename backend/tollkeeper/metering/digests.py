@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
 from hashlib import blake2b, shake_128
+from itertools import groupby, islice
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import delete, select, tuple_
+from sqlalchemy import ColumnElement, and_, delete, select
 from sqlalchemy.orm import Session
 
 from tollkeeper.metering.digest_tables import DigestPart, EventDigest
@@ -122,9 +123,9 @@ def fold_digests(session: Session) -> int:
         batches.append(batch_id)
         for key, one in unpack_part(sums):
             added[key] = added.get(key, NOTHING).plus(one)
-    keys = sorted(added)
-    for start in range(0, len(keys), CHUNK):
-        _add(session, {key: added[key] for key in keys[start : start + CHUNK]})
+    for _, keys in groupby(sorted(added), key=lambda key: key.day):
+        while chunk := list(islice(keys, CHUNK)):
+            _add(session, {key: added[key] for key in chunk})
     session.execute(delete(DigestPart).where(DigestPart.batch_id.in_(batches)))
     return len(batches)
 
@@ -153,11 +154,14 @@ def unpack_part(sums: bytes) -> Iterator[tuple[DigestKey, DigestSum]]:
         yield DigestKey(day, subject_id, arrived_day), DigestSum(events, int.from_bytes(total, "big"))
 
 
-def _add(session: Session, added: Mapping[DigestKey, DigestSum]) -> None:
-    columns = (EventDigest.day, EventDigest.subject_id, EventDigest.arrived_day)
+def _add(session: Session, added: dict[DigestKey, DigestSum]) -> None:
+    """Add to digests of one day; `added` is in the order of the key."""
+    first, last = next(iter(added)), next(reversed(added))
+    near = and_(EventDigest.day == first.day, EventDigest.subject_id.between(first.subject_id, last.subject_id))
     sums = dict(added)
-    for key, one in _stored(session, tuple_(*columns).in_([tuple(key) for key in added])):
-        sums[key] = sums[key].plus(one)
+    for key, one in _stored(session, near):
+        if key in added:
+            sums[key] = sums[key].plus(one)
     insert = insert_into(session, EventDigest)
     new = insert.on_conflict_do_update(
         index_elements=["day", "subject_id", "arrived_day"],
@@ -167,7 +171,7 @@ def _add(session: Session, added: Mapping[DigestKey, DigestSum]) -> None:
     session.execute(new, rows)
 
 
-def _stored(session: Session, condition: Any) -> Iterator[tuple[DigestKey, DigestSum]]:
+def _stored(session: Session, condition: ColumnElement[bool]) -> Iterator[tuple[DigestKey, DigestSum]]:
     columns = (EventDigest.day, EventDigest.subject_id, EventDigest.arrived_day)
     query = select(*columns, EventDigest.events, EventDigest.digest).where(condition)
     for *key, events, digest in session.execute(query):
