@@ -18,14 +18,16 @@ from pathlib import Path
 
 def main(folder):
     """Check a folder; return what is wrong, in words."""
-    summary, document, charges = (
-        json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in ("summary", "document", "charges")
+    summary, document, charges, credit = (
+        json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("summary", "document", "charges", "credit")
     )
-    wrong = check_document(summary, document)
+    wrong = check_document(summary, document) + check_credit(document, credit)
     by_id = {charge["id"]: charge for charge in charges}
     lines = {}
     for line in document["lines"]:
-        lines.setdefault(line["billed_period_id"], []).append(line)
+        if line["billed_period_id"] is not None:
+            lines.setdefault(line["billed_period_id"], []).append(line)
     for charge_id, its_lines in lines.items():
         charge = by_id[charge_id]
         wrong += [
@@ -50,6 +52,30 @@ def check_document(summary, document):
     total = sum(line["amount_minor"] for line in document["lines"])
     if total != document["invoice"]["total_minor"]:
         wrong.append(f"document: the lines add up to {total}, the total says {document['invoice']['total_minor']}")
+    return wrong
+
+
+def check_credit(document, credit):
+    """Each line of prepaid credit is a draw of the ledger, whose transactions sum to zero."""
+    wrong = [
+        f"credit: the entries of transaction {act['transaction']} do not sum to zero"
+        for act in credit
+        if sum(entry["amount_minor"] for entry in act["entries"])
+    ]
+    drawn = [
+        (act["transaction"], entry["account"], entry["amount_minor"])
+        for act in credit
+        if act["kind"] == "draw"
+        for entry in act["entries"]
+        if entry["account"].startswith("grant:")
+    ]
+    shown = [
+        (line["proof"]["transaction"], f"grant:{line['proof']['grant']}", line["amount_minor"])
+        for line in document["lines"]
+        if line["kind"] == "prepaid_credit"
+    ]
+    if shown != drawn:
+        wrong.append("credit: the lines are not the draws of the ledger")
     return wrong
 
 

@@ -10,6 +10,8 @@ from tollkeeper.errors import InvalidInput
 # Wide enough that a product of two quantities of 38 digits is exact; rating never rounds before a line ends.
 EXACT = Context(prec=100, rounding=ROUND_HALF_UP)
 
+MOST_DIGITS = 14  # of an amount that somebody writes
+
 
 @cache
 def currency_exponent(currency: str) -> int:
@@ -51,3 +53,16 @@ def parse_decimal(text: str, path: str) -> Decimal:
     if not number.is_finite():
         raise InvalidInput.of(path, f"{text!r} is no decimal number; write it like '0.0025'")
     return number
+
+
+def parse_minor(text: str, currency: str, path: str) -> int:
+    """Read an amount in major units as minor units; raises InvalidInput for what is no whole number of them."""
+    number = parse_decimal(text, path)
+    if number.adjusted() > MOST_DIGITS:
+        raise InvalidInput.of(path, f"{text!r} is too large for an amount")
+    scaled = number.scaleb(currency_exponent(currency), EXACT)
+    if scaled != scaled.to_integral_value():
+        raise InvalidInput.of(
+            path, f"{text!r} has more decimals than {currency}, which has {currency_exponent(currency)}"
+        )
+    return int(scaled)

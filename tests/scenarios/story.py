@@ -15,6 +15,10 @@ from tollkeeper.catalog.features import FeatureDraft, create_feature
 from tollkeeper.catalog.publish import publish_plan
 from tollkeeper.catalog.spec import PlanSpec
 from tollkeeper.catalog.tables import Plan, PlanVersion
+from tollkeeper.credits.balance import balance_of
+from tollkeeper.credits.expire import expire_due_grants
+from tollkeeper.credits.grants import GrantDraft, grant_credit
+from tollkeeper.credits.tables import GrantKind
 from tollkeeper.customers.customers import CustomerDraft, create_customer, find_customer, get_customer, update_customer
 from tollkeeper.customers.map_consumer import map_consumer
 from tollkeeper.customers.tables import Customer
@@ -23,12 +27,12 @@ from tollkeeper.invoices.books import check_books
 from tollkeeper.invoices.close_invoice import AfterVoid, mark_paid, void_invoice
 from tollkeeper.invoices.preview import preview_invoice
 from tollkeeper.invoices.reading import get_invoice, list_lines, members_on, parts_of, shares_of, subtotals_of
-from tollkeeper.invoices.tables import Invoice, InvoiceLine, InvoiceStatus
+from tollkeeper.invoices.tables import PREPAID_CREDIT, Invoice, InvoiceLine, InvoiceStatus
 from tollkeeper.invoices.verify import verify_invoice
 from tollkeeper.metering.accept import accept_events
 from tollkeeper.metering.event import Event
 from tollkeeper.metering.meters import MeterDraft, create_meter, find_meter
-from tollkeeper.money import format_minor
+from tollkeeper.money import format_minor, parse_minor
 from tollkeeper.storage.session import Database
 from tollkeeper.subscriptions.cancel import cancel
 from tollkeeper.subscriptions.change_plan import change_plan
@@ -38,6 +42,7 @@ from tollkeeper.subscriptions.tables import Subscription
 
 BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)
 TIME = r"\d{4}-\d\d-\d\d(?: \d\d:\d\d(?::\d\d)?)?"
+TERMS = rf"(?: named \w+)?(?: until {TIME})?(?: with priority \d+)?"
 
 
 class Story:
@@ -174,7 +179,7 @@ class Story:
         with self.database.snapshot() as session:
             found = preview_invoice(session, get_customer(session, key), now=_instant(time))
             self.preview = [
-                f"{line.rate_card_key} {format_minor(line.amount_minor, found.currency)}"
+                f"{line.rate_card_key or line.description} {format_minor(line.amount_minor, found.currency)}"
                 for line in found.lines
                 if line.amount_minor
             ]
@@ -215,6 +220,38 @@ class Story:
         with self.database.transaction() as session:
             mark_paid(session, number, now=_instant(time))
 
+    def grant(self, time: str, key: str, amount: str, kind: str, terms: str) -> None:
+        """Grant prepaid credit; its terms are a name, an end and a priority, if any."""
+        named, until, priority = (
+            re.search(pattern, terms) for pattern in (r" named (\w+)", rf" until ({TIME})", r" with priority (\d+)")
+        )
+        with self.database.transaction() as session:
+            draft = GrantDraft(
+                kind=GrantKind(kind),
+                amount_minor=parse_minor(amount, get_customer(session, key).currency, "/amount"),
+                name=named and named[1],
+                expires_at=_instant(until[1]) if until else None,
+                priority=int(priority[1]) if priority else 10,
+            )
+            grant_credit(session, key, draft, now=_instant(time))
+
+    def expire(self, time: str) -> None:
+        """Run the job that expires credit."""
+        with self.database.transaction() as session:
+            expire_due_grants(session, now=_instant(time))
+
+    def credit(self, key: str, time: str) -> str:
+        """Return what a customer may use of its credit."""
+        with self.database.snapshot() as session:
+            customer = get_customer(session, key)
+            balance = balance_of(session, customer.id, customer.currency, at=_instant(time))
+            return format_minor(balance, customer.currency)
+
+    def statuses(self) -> list[str]:
+        """Return the states of all invoices, in order of their numbers."""
+        with self.database.snapshot() as session:
+            return list(session.scalars(select(Invoice.status).order_by(Invoice.sequence_number)))
+
     def wait(self, hours: str) -> None:
         """Wait for late events this long after a period's end."""
         self._grace = timedelta(hours=int(hours))
@@ -248,8 +285,10 @@ def _describe_invoice(session: Session, invoice: Invoice) -> str:
 
 
 def _describe_line(session: Session, invoice: Invoice, line: InvoiceLine) -> str:
+    if line.kind == PREPAID_CREDIT:
+        return f"{line.description} {format_minor(line.amount_minor, invoice.currency)} {invoice.currency}"
     plan = session.get_one(Plan, session.get_one(PlanVersion, line.plan_version_id).plan_id).key
-    card = line.rate_card_key
+    card = line.rate_card_key or ""
     quantity = format(line.quantity.normalize(), "f")
     what = {
         "flat": plan if card == "fee" else f"{plan} {card}",
@@ -285,6 +324,8 @@ SENTENCES: list[tuple[str, Callable[..., None]]] = [
     (rf"({TIME}) (\w+) changes to (\w+)( at period end)?", Story.change),
     (rf"({TIME}) (\w+) cancels( at period end)?", Story.cancel),
     (rf"({TIME}) (\w+) has (\d+) seats", Story.seats),
+    (rf"({TIME}) grant (\w+) ([\d.]+) [A-Z]{{3}} of (promotional|paid|external) credit({TERMS})", Story.grant),
+    (rf"({TIME}) expire credit", Story.expire),
     (r"(\w+) is paid by (\w+)", Story.move),
     (rf"({TIME}) void (INV-\d+)( and forgive)?", Story.void),
     (rf"({TIME}) pay (INV-\d+)", Story.pay),

@@ -128,7 +128,16 @@ def list_ledger(
     )
     if before is not None:
         query = query.where(CreditTransaction.sequence < before)
-    transactions = session.scalars(query).all()
+    return _with_entries(session, session.scalars(query).all())
+
+
+def read_ledger_of(session: Session, reference: str) -> list[Posted]:
+    """Return what was drawn for a reference and given back, in order."""
+    query = select(CreditTransaction).where(CreditTransaction.reference == reference)
+    return _with_entries(session, session.scalars(query.order_by(CreditTransaction.sequence)).all())
+
+
+def _with_entries(session: Session, transactions: Sequence[CreditTransaction]) -> list[Posted]:
     entries: dict[str, list[CreditEntry]] = {one.id: [] for one in transactions}
     for entry in session.scalars(
         select(CreditEntry)

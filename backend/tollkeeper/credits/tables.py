@@ -115,7 +115,7 @@ class CreditTransaction(Base):
     currency: Mapped[str]
     sequence: Mapped[int] = mapped_column(BigInteger)
     # of draws and reversals: what they are for (an invoice's id), and how much was asked for
-    reference: Mapped[str | None]
+    reference: Mapped[str | None] = mapped_column(index=True)
     asked_minor: Mapped[int | None] = mapped_column(BigInteger)
     happened_at: Mapped[datetime] = mapped_column(UtcDateTime)
 

@@ -6,8 +6,10 @@ from decimal import Decimal
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from tollkeeper.credits.books import CREDIT_CHECKS
 from tollkeeper.invoices.charges import name_of
 from tollkeeper.invoices.immutable import content_digest
+from tollkeeper.invoices.prepaid import lines_are_in_the_ledger
 from tollkeeper.invoices.reading import list_lines, parts_of
 from tollkeeper.invoices.settle import billed_rows
 from tollkeeper.invoices.tables import (
@@ -183,4 +185,6 @@ CHECKS: tuple[Callable[[Session], Iterator[str]], ...] = (
     _paid_means_paid,
     _issued_are_unchanged,
     _no_due_charge_is_missing,
+    lines_are_in_the_ledger,
+    *CREDIT_CHECKS,
 )

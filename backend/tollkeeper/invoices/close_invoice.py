@@ -6,6 +6,7 @@ from enum import StrEnum
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from tollkeeper.credits.draw import reverse_draws
 from tollkeeper.errors import Conflict
 from tollkeeper.invoices.announce import announce
 from tollkeeper.invoices.reading import get_invoice
@@ -24,21 +25,22 @@ def void_invoice(
 ) -> Invoice:
     """Void an unpaid issued invoice; its number stays taken and its content stays readable.
 
-    Its charges go on the payer's next invoice, or are forgiven. A repeat changes nothing. Raises Conflict for
-    a draft (discard it) and for a paid one.
+    Its charges go on the payer's next invoice, or are forgiven; the credit that was drawn for it is given back.
+    A repeat changes nothing. Raises Conflict for a draft (discard it) and for one for which money was paid.
     """
     invoice = get_invoice(session, invoice_id, is_locked=True)
     if invoice.status == InvoiceStatus.VOID:
         return invoice
     if invoice.status == InvoiceStatus.DRAFT:
         raise Conflict(f"{invoice.id} is a draft; discard it instead")
-    if invoice.status == InvoiceStatus.PAID or invoice.amount_paid_minor:
+    if invoice.amount_paid_minor:
         raise Conflict(f"invoice {invoice.number} is paid; correct it by a credit note")
     invoice.status = InvoiceStatus.VOID
     invoice.voided_at = now
     if then is AfterVoid.BILL_AGAIN:
         session.execute(update(BilledPeriod).where(BilledPeriod.invoice_id == invoice.id).values(invoice_id=None))
     session.flush()
+    reverse_draws(session, invoice.id, now=now)
     announce(session, invoice, "voided", now=now)
     return invoice
 

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from tollkeeper.credits.ledger import Posted, read_ledger_of
 from tollkeeper.errors import Conflict
 from tollkeeper.invoices.immutable import document_of
 from tollkeeper.invoices.reading import get_invoice, list_lines
@@ -51,6 +52,7 @@ def export_invoice(session: Session, id_or_number: str, folder: Path) -> Path:
             "exponent": currency_exponent(invoice.currency),
         },
     )
+    _write(folder / "credit.json", [_draw(posted) for posted in read_ledger_of(session, invoice.id)])
     _write(folder / "charges.json", [_charge(session, row) for row in rows])
     for row in rows:
         if row.proof["feature"] is not None:
@@ -95,6 +97,15 @@ def _charge(session: Session, row: BilledPeriod) -> dict[str, Any]:
         "whole_minor": row.proof["whole_minor"],
         "charged_before_minor": row.proof["charged_before_minor"],
         "amount_minor": row.amount_minor,
+    }
+
+
+def _draw(posted: Posted) -> dict[str, Any]:
+    return {
+        "transaction": posted.transaction.id,
+        "kind": posted.transaction.kind,
+        "happened_at": posted.transaction.happened_at.isoformat(),
+        "entries": [{"account": entry.account_id, "amount_minor": entry.amount_minor} for entry in posted.entries],
     }
 
 

@@ -7,8 +7,10 @@ from sqlalchemy.orm import Session
 from tollkeeper.customers.tables import Customer
 from tollkeeper.errors import Conflict
 from tollkeeper.invoices.announce import announce
+from tollkeeper.invoices.close_invoice import settle_payment
 from tollkeeper.invoices.immutable import content_digest
 from tollkeeper.invoices.numbers import take_number
+from tollkeeper.invoices.prepaid import draw_for_invoice
 from tollkeeper.invoices.reading import get_invoice, list_lines
 from tollkeeper.invoices.tables import Invoice, InvoiceStatus
 
@@ -18,16 +20,18 @@ PAYMENT_TERM = timedelta(days=30)
 def finalize_invoice(session: Session, invoice_id: str, *, now: datetime) -> Invoice:
     """Issue the draft; a repeat returns the issued invoice unchanged.
 
-    The number is the last thing taken: the sequence is locked from then until the commit.
+    The payer's prepaid credit is drawn for it; an invoice that comes to nothing by that is paid at once. The
+    number is the last thing taken: the sequence is locked from then until the commit.
     """
     invoice = get_invoice(session, invoice_id, is_locked=True)
     if invoice.status == InvoiceStatus.VOID:
         raise Conflict(f"invoice {invoice.number} is void")
     if invoice.status != InvoiceStatus.DRAFT:
         return invoice
-    lines = list_lines(session, invoice.id)
+    lines = [*list_lines(session, invoice.id)]
     if sum(line.amount_minor for line in lines) != invoice.total_minor:
         raise Conflict(f"the lines of draft {invoice.id} do not add up to its total; discard it and bill again")
+    lines += draw_for_invoice(session, invoice, lines, now=now)
     invoice.buyer = _buyer(session.get_one(Customer, invoice.customer_id))
     invoice.issued_at = now
     invoice.due_at = now + PAYMENT_TERM
@@ -38,6 +42,8 @@ def finalize_invoice(session: Session, invoice_id: str, *, now: datetime) -> Inv
     invoice.status = InvoiceStatus.ISSUED
     session.flush()
     announce(session, invoice, "issued", now=now)
+    if invoice.total_minor == 0:
+        settle_payment(session, invoice, now=now)  # credit has paid all of it
     return invoice
 
 

@@ -10,12 +10,14 @@ from sqlalchemy.orm import Session
 
 from tollkeeper.catalog.tables import Plan, PlanVersion
 from tollkeeper.catalog.versions import spec_of
+from tollkeeper.credits.draw import plan_draws
 from tollkeeper.customers.customers import family_of, payer_of
 from tollkeeper.customers.tables import Customer
 from tollkeeper.invoices.charges import name_of, price_charge
 from tollkeeper.invoices.draft import sort_rows, waiting_rows
+from tollkeeper.invoices.prepaid import word_draw
 from tollkeeper.invoices.settle import gather_rows, open_account, row_of_charge
-from tollkeeper.invoices.tables import BilledPeriod
+from tollkeeper.invoices.tables import PREPAID_CREDIT, BilledPeriod
 from tollkeeper.invoices.wording import word_lines
 from tollkeeper.subscriptions.billing_periods import billing_periods
 from tollkeeper.subscriptions.coverage import coverage_below
@@ -29,8 +31,8 @@ class PreviewLine:
     """A line that the next invoice would have."""
 
     customer_id: str
-    subscription_id: str
-    rate_card_key: str
+    subscription_id: str | None
+    rate_card_key: str | None
     kind: str
     description: str
     quantity: Decimal
@@ -58,7 +60,8 @@ class Preview:
 def preview_invoice(session: Session, customer: Customer, *, now: datetime) -> Preview:
     """Return what the customer's payer would be billed if the running periods ended now.
 
-    Fees of the next periods are not in it; a minimum commitment is, as it will be due at the period's end.
+    Fees of the next periods are not in it; a minimum commitment is, as it will be due at the period's end, and
+    so is the prepaid credit that would be drawn.
     """
     payer = payer_of(session, customer)
     family = family_of(session, payer.id)
@@ -70,7 +73,24 @@ def preview_invoice(session: Session, customer: Customer, *, now: datetime) -> P
         for subscription in subscriptions:
             rows += gather_rows(session, subscription, payer.currency, until=now, now=now)
             rows += _running_rows(session, subscription, payer.currency, rows, now=now)
-        return Preview(payer.id, payer.currency, now, _lines(session, sort_rows(rows, family)))
+        lines = _lines(session, sort_rows(rows, family))
+        return Preview(payer.id, payer.currency, now, lines + _credit_lines(session, payer, lines, now=now))
+
+
+def _credit_lines(
+    session: Session, payer: Customer, lines: Sequence[PreviewLine], *, now: datetime
+) -> list[PreviewLine]:
+    due = sum(line.amount_minor for line in lines)
+    if due <= 0:
+        return []
+    start, end = min(line.period_start for line in lines), max(line.period_end for line in lines)
+    words = map(word_draw, plan_draws(session, payer.id, payer.currency, due, at=now))
+    return [
+        PreviewLine(
+            payer.id, None, None, PREPAID_CREDIT, one.description, Decimal(1), None, one.amount_minor, start, end
+        )
+        for one in words
+    ]
 
 
 def revenue_so_far(session: Session, customer: Customer, *, now: datetime) -> int:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from tollkeeper.storage.base import Base, ExactDecimal, Json, UtcDateTime
 
 DEFAULT_LEGAL_ENTITY = "default"
+PREPAID_CREDIT = "prepaid_credit"  # the kind of the lines that no charge is behind (prepaid.py)
 
 
 class InvoiceStatus(StrEnum):
@@ -85,19 +86,25 @@ class Invoice(Base):
 
 
 class InvoiceLine(Base):
-    """One line of an invoice; the charge that it belongs to, with its proof, is `billed_period_id`."""
+    """One line of an invoice; the charge that it belongs to, with its proof, is `billed_period_id`.
+
+    Lines of prepaid credit belong to none: their proof names the grant and the transaction of the ledger.
+    """
 
     __tablename__ = "invoice_lines"
-    __table_args__ = (UniqueConstraint("invoice_id", "position"),)
+    __table_args__ = (
+        UniqueConstraint("invoice_id", "position"),
+        CheckConstraint(f"(kind = '{PREPAID_CREDIT}') = (billed_period_id IS NULL)", name="charged_or_credited"),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"))
     position: Mapped[int]
-    billed_period_id: Mapped[str] = mapped_column(ForeignKey("billed_periods.id"), index=True)
+    billed_period_id: Mapped[str | None] = mapped_column(ForeignKey("billed_periods.id"), index=True)
     customer_id: Mapped[str] = mapped_column(ForeignKey("customers.id"))
-    subscription_id: Mapped[str] = mapped_column(ForeignKey("subscriptions.id"))
-    plan_version_id: Mapped[str] = mapped_column(ForeignKey("plan_versions.id"))
-    rate_card_key: Mapped[str]
+    subscription_id: Mapped[str | None] = mapped_column(ForeignKey("subscriptions.id"))
+    plan_version_id: Mapped[str | None] = mapped_column(ForeignKey("plan_versions.id"))
+    rate_card_key: Mapped[str | None]
     kind: Mapped[str]
     description: Mapped[str]
     quantity: Mapped[Decimal] = mapped_column(ExactDecimal)

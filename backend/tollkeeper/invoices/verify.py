@@ -13,6 +13,7 @@ from tollkeeper.catalog.tables import PlanVersion
 from tollkeeper.catalog.versions import spec_of
 from tollkeeper.invoices.charges import lines_as_json, rate_quantity
 from tollkeeper.invoices.immutable import content_digest
+from tollkeeper.invoices.prepaid import check_draws
 from tollkeeper.invoices.raw_usage import raw_usage_of
 from tollkeeper.invoices.reading import get_invoice, list_lines
 from tollkeeper.invoices.settle import stretches_of
@@ -59,9 +60,12 @@ def verify_invoice(session: Session, id_or_number: str) -> list[Finding]:
     findings = [_document(invoice, lines)]
     by_row: dict[str, list[InvoiceLine]] = {}
     for line in lines:
-        by_row.setdefault(line.billed_period_id, []).append(line)
+        if line.billed_period_id is not None:
+            by_row.setdefault(line.billed_period_id, []).append(line)
     for row_id, its_lines in by_row.items():
         findings += _verify_row(session, session.get_one(BilledPeriod, row_id), its_lines)
+    for line, problem in check_draws(session, invoice, lines):
+        findings.append(_finding(line.position, line.description, line.amount_minor, [problem] if problem else []))
     return sorted(findings, key=lambda finding: finding.position)
 
 

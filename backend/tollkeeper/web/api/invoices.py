@@ -73,10 +73,10 @@ class InvoiceLineOut(BaseModel):
     """One line, with what proves it."""
 
     position: int
-    customer: Annotated[str, Field(description="Id of the customer whose subscription it is.")]
-    subscription: str
-    plan_version: str
-    rate_card: str
+    customer: Annotated[str, Field(description="Id of the customer whose subscription or credit it is.")]
+    subscription: Annotated[str | None, Field(description="Null for prepaid credit, as are the next two.")]
+    plan_version: str | None
+    rate_card: str | None
     kind: str
     description: str
     quantity: str
@@ -87,7 +87,12 @@ class InvoiceLineOut(BaseModel):
     shares: Annotated[
         list[ShareOut], Field(description="Who used it, where that is not its customer alone; they add up to it.")
     ]
-    proof: Annotated[dict[str, object], Field(description="Tier, phase, and the events: count, range, digest.")]
+    proof: Annotated[
+        dict[str, object],
+        Field(
+            description="Tier, phase, and the events: count, range, digest; of prepaid credit, grant and transaction."
+        ),
+    ]
 
 
 class SubtotalOut(BaseModel):
@@ -110,8 +115,8 @@ class PreviewLineOut(BaseModel):
     """A line that the next invoice would have."""
 
     customer: str
-    subscription: str
-    rate_card: str
+    subscription: Annotated[str | None, Field(description="Null for prepaid credit, as is the rate card.")]
+    rate_card: str | None
     kind: str
     description: str
     quantity: str
