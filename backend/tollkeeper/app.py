@@ -37,6 +37,7 @@ from tollkeeper.web.admin.frame import install_admin, render_problem
 from tollkeeper.web.api import access as api_access
 from tollkeeper.web.api import capture as api_capture
 from tollkeeper.web.api import catalog as api_catalog
+from tollkeeper.web.api import credits as api_credits
 from tollkeeper.web.api import customers as api_customers
 from tollkeeper.web.api import entitlements as api_entitlements
 from tollkeeper.web.api import events as api_events
@@ -92,6 +93,7 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     api_meters.blueprint,
     api_kong.blueprint,
     api_customers.blueprint,
+    api_credits.blueprint,
     api_invoices.blueprint,
     api_payments.blueprint,
 )

@@ -13,6 +13,7 @@ COMMANDS = {
     "bill": "bill",
     "check-books": "check_books",
     "clock": "clock",
+    "credit": "credit",
     "demo": "demo",
     "events": "events",
     "invoice": "invoice",

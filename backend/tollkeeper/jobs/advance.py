@@ -7,6 +7,7 @@ from typing import Protocol
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from tollkeeper.credits.tables import CreditGrant
 from tollkeeper.entitlements.feed_state import find_feed
 from tollkeeper.errors import Conflict, InvalidInput
 from tollkeeper.jobs.context import JobContext
@@ -64,11 +65,12 @@ def _run_due(context: JobContext, timetable: Sequence[Job]) -> None:
 
 
 def _next_due(session: Session, context: JobContext) -> datetime | None:
-    """Return the next instant after now at which a charge or a quota changes, or None."""
+    """Return the next instant after now at which a charge, a quota or credit changes, or None."""
     now = context.clock.now()
     due = session.scalar(
         select(func.min(Subscription.next_due_at)).where(Subscription.next_due_at > now - context.grace)
     )
     feed = find_feed(session)
-    times = [due + context.grace if due else None, feed.derive_again_at if feed else None]
+    credit = session.scalar(select(func.min(CreditGrant.next_act_at)).where(CreditGrant.next_act_at > now))
+    times = [due + context.grace if due else None, feed.derive_again_at if feed else None, credit]
     return min((one for one in times if one is not None and one > now), default=None)

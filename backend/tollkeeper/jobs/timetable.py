@@ -2,6 +2,7 @@
 
 from tollkeeper.access.idempotency import forget_old_answers
 from tollkeeper.clock import SystemClock
+from tollkeeper.credits.expire import expire_due_grants
 from tollkeeper.entitlements.nodes import watch_nodes
 from tollkeeper.entitlements.purge import purge_removed
 from tollkeeper.entitlements.refresh import has_work, refresh_verdicts
@@ -35,6 +36,19 @@ def refresh(context: JobContext) -> int:
         if refreshed.is_complete:
             break
     return published
+
+
+def expire_credit(context: JobContext) -> int:
+    """Expire and reset prepaid credit, some wallets a transaction."""
+    now = context.clock.now()
+    done = 0
+    for _ in range(MOST_ROUNDS):
+        with context.database.transaction() as session:
+            count = expire_due_grants(session, now=now)
+        if not count:
+            break
+        done += count
+    return done
 
 
 def bill(context: JobContext) -> int:
@@ -99,6 +113,7 @@ def tidy(context: JobContext) -> int:
 
 TIMETABLE = (
     Job("refresh_verdicts", 0.5, refresh, "Count usage against quotas and tell the gateway nodes."),
+    Job("expire_credit", 10, expire_credit, "Expire and reset prepaid credit."),
     Job("bill_due_periods", 5, bill, "Issue the invoices of periods that are over."),
     Job("sync_stripe", 5, sync_stripe, "Bring issued invoices to Stripe, and take over what Stripe tells."),
     Job("reread_stripe", 60, reread_stripe, "Ask Stripe about open invoices, for webhooks that were missed."),
