@@ -1,13 +1,21 @@
 """Prepaid credit over HTTP."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from flask.testing import FlaskClient
 
 from tests.scenarios.story import Story
+from tests.shop import T0, add_customer, add_plan, flat
+from tests.web.visitor import Visitor
 from tollkeeper.clock import FixedClock
+from tollkeeper.credits.grants import GrantDraft, grant_credit
+from tollkeeper.credits.tables import GrantKind
+from tollkeeper.customers.customers import get_customer
+from tollkeeper.invoices.billing_run import bill_payer
 from tollkeeper.storage.session import Database
+from tollkeeper.subscriptions.subscribe import subscribe
 
 KeyFor = Callable[..., dict[str, str]]
 GRANTS = "/api/v1/customers/acme/credit-grants"
@@ -118,3 +126,18 @@ def test_a_top_up_is_set_due_and_stopped(client: FlaskClient, key_for: KeyFor, a
     assert again["due_since"] is None
     assert client.put(path, json={}, headers=headers).get_json()["threshold"] is None
     assert client.put(path, json={"amount": "5"}, headers=headers).get_json()["errors"][0]["path"] == "/threshold"
+
+
+def test_the_admin_page_of_an_invoice_shows_its_credit(ada: Visitor, books_database: Database) -> None:
+    with books_database.transaction() as session:
+        add_plan(session, "prepaid", flat(amount="20.00"), currency="EUR")
+        add_customer(session, "holding", currency="EUR")
+        add_customer(session, "branch", currency="EUR", parent="holding")
+        draft = GrantDraft(kind=GrantKind.PROMOTIONAL, amount_minor=500, name="welcome")
+        grant_credit(session, "holding", draft, now=T0)
+        subscribe(session, "branch", "prepaid", start=T0, now=T0)
+        step = bill_payer(session, get_customer(session, "holding").id, now=T0 + timedelta(hours=2))
+        assert step.invoice is not None
+    page = ada.text(f"/admin/invoices/{step.invoice.id}")
+    assert "Prepaid credit: welcome" in page
+    assert "15.00" in page
