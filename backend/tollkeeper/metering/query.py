@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from tollkeeper.errors import FieldError, InvalidInput
 from tollkeeper.metering.filters import check_filter
-from tollkeeper.metering.measure import Group, Question, Span
+from tollkeeper.metering.measure import SUBJECT_PATH, Group, Question, Span
 from tollkeeper.metering.measure_windows import measure_windows
 from tollkeeper.metering.tables import Meter
 from tollkeeper.metering.windows import Window
@@ -53,7 +53,7 @@ def _nothing(meter: Meter) -> Decimal | None:
 
 
 def _check_groups(meter: Meter, group_by: Sequence[str]) -> None:
-    unknown = [name for name in group_by if name not in meter.group_by]
+    unknown = [name for name in group_by if name not in meter.group_by and name != SUBJECT_PATH]
     if unknown:
         known = ", ".join(sorted(meter.group_by)) or "none"
         raise InvalidInput(

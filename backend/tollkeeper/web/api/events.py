@@ -15,6 +15,7 @@ from tollkeeper.web.api.conventions import describe, endpoint
 from tollkeeper.web.api.event_body import BODY_TYPES, read_event_body
 from tollkeeper.web.api.event_page import EventOut, place_after, respond_with_events
 from tollkeeper.web.api.instants import Instant
+from tollkeeper.web.api.openmeter import refuse_or_minimal
 from tollkeeper.web.api.paging import Page, PageQuery
 from tollkeeper.web.auth import requires
 from tollkeeper.web.context import snapshot, transaction, web_context
@@ -85,7 +86,8 @@ def accept() -> Response:
         accepted = accept_events(session, [event for _, event in decoded], now=web_context().clock.now())
     places = [place for place, _ in decoded]
     rejected = [Rejection(places[one.index], one.id, one.error) for one in accepted.rejected]
-    return answer_of(accepted, sorted(rejected + unreadable, key=lambda one: one.index))
+    refused = sorted(rejected + unreadable, key=lambda one: one.index)
+    return refuse_or_minimal(refused) or answer_of(accepted, refused)
 
 
 class EventQuery(PageQuery):

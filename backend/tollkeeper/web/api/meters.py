@@ -24,6 +24,7 @@ from tollkeeper.usage.series import query_for
 from tollkeeper.web.api.conventions import endpoint
 from tollkeeper.web.api.event_page import EventOut, place_after, respond_with_events
 from tollkeeper.web.api.instants import Instant
+from tollkeeper.web.api.openmeter import harmless, in_either_form
 from tollkeeper.web.api.paging import Page, PageQuery, page_of
 from tollkeeper.web.context import snapshot, transaction, web_context
 
@@ -139,9 +140,13 @@ def show_meter(key: str) -> MeterOut:
 
 
 @blueprint.get("/meters/<key>/query")
+@in_either_form
 @endpoint("read", query=MeterQuery, answer=QueryOut)
 def query_a_meter(key: str, query: MeterQuery) -> QueryOut | Response:
-    """Ask a meter for numbers, per window and group; as CSV with `format=csv` or Accept: text/csv."""
+    """Ask a meter for numbers, per window and group; as CSV with `format=csv` or Accept: text/csv.
+
+    A query with parameters of OpenMeter (windowSize, groupBy ...) is answered in OpenMeter's shape.
+    """
     windows = windows_between(query.start, query.end, query.window, zone_of(query.time_zone))
     with snapshot() as session:
         question = Question(get_meter(session, key), _filter(query.filter), tuple(dict.fromkeys(query.group_by)))
@@ -207,14 +212,9 @@ def _csv(group_by: tuple[str, ...], rows: list[MeterRow]) -> Response:
     writer.writerow(["from", "to", *group_by, "value", "event_count"])
     for row in rows:
         times = [instant.isoformat().replace("+00:00", "Z") for instant in (row.start, row.end)]
-        groups = [_harmless(part) for part in row.group]
+        groups = [harmless(part) for part in row.group]
         writer.writerow([*times, *groups, _plain(row.quantity) or "", row.event_count])
     return Response(written.getvalue(), mimetype="text/csv")
-
-
-def _harmless(cell: str | None) -> str:
-    """Keep a spreadsheet from taking a client's text for a formula."""
-    return f"'{cell}" if cell and cell[0] in "=+-@\t\r" else cell or ""
 
 
 def _plain(quantity: Decimal | None) -> str | None:
