@@ -28,8 +28,8 @@ from tollkeeper.jobs.context import JobContext
 from tollkeeper.metering.builtin import seed_builtin_meters
 from tollkeeper.payments.client import find_account
 from tollkeeper.payments.webhooks import WebhookSettings
-from tollkeeper.storage.base import Base
 from tollkeeper.storage.engine import open_engine
+from tollkeeper.storage.migrate import upgrade_schema
 from tollkeeper.storage.session import Database
 from tollkeeper.storage.test_clock import open_clock
 from tollkeeper.web import health
@@ -161,7 +161,7 @@ def _webhook_settings(settings: Settings) -> WebhookSettings:
 
 
 def create_schema(database: Database) -> None:
-    """Bring the database to the newest schema."""
-    Base.metadata.create_all(database.engine)
+    """Bring the database to the newest schema, with the built-in meters in it; a repeat changes nothing."""
+    upgrade_schema(database.engine)
     with database.transaction() as session:
         seed_builtin_meters(session)
