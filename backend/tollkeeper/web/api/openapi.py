@@ -180,8 +180,8 @@ def _responses(
         failures |= {400, 413, 415, 422}
     if operation.query is not None or method not in SAFE_METHODS:
         failures |= {422}
-    if rule.arguments:
-        failures |= {404}
+    if rule.arguments or operation.query is not None or operation.body is not None:
+        failures |= {404}  # each may name a customer, a plan ...
     if method not in SAFE_METHODS:
         failures |= {409}
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
