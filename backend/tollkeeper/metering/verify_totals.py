@@ -30,9 +30,20 @@ class TotalsCheck:
         """Compare all hours before that of this time."""
         end = time_us // HOUR_US
         while self._next_hour < end:
-            following = min(end, self._next_hour + 24)
-            yield from self._compare(self._next_hour, following)
-            self._next_hour = following
+            first = self._first_hour(end)
+            if first is None:
+                break
+            self._next_hour = min(end, first + 24)
+            yield from self._compare(first, self._next_hour)
+        self._next_hour = max(self._next_hour, end)
+
+    def _first_hour(self, end: int) -> int | None:
+        """Return the first hour in [next, end) that has totals or events: years may lie between two."""
+        hours = [hour for _, hour in self.hours]
+        for column in (HourlyTotal.hour, OddTotal.hour):
+            first = self._session.scalar(select(func.min(column)).where(column >= self._next_hour, column < end))
+            hours += [] if first is None else [first]
+        return min(hours, default=None)
 
     def _compare(self, first: int, end: int) -> Iterator[Finding]:
         kept = self._kept(first, end)
