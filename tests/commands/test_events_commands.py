@@ -1,5 +1,6 @@
 """`tollkeeper events`: what an auditor runs."""
 
+import gzip
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from sqlalchemy import text
 from tollkeeper.app import create_schema
 from tollkeeper.cli import main
 from tollkeeper.metering.accept import accept_events
-from tollkeeper.metering.event import Event
+from tollkeeper.metering.event import Event, decode_events
 from tollkeeper.storage.engine import open_engine
 from tollkeeper.storage.session import Database
 
@@ -68,3 +69,30 @@ def test_verify_ends_with_1_for_a_lost_event(run: Run, books: Database) -> None:
     assert (first["kind"], first["day"], first["subject"]) == ("total", "2026-03-02", "consumer:1")
     assert summary == {"events": 1, "digests": 1, "late": [], "differences": 2}
     assert run("verify", "--to", "2026-03-02").exit_code == 0
+
+
+def test_an_export_holds_the_events_as_they_came_and_is_the_same_each_time(run: Run, tmp_path: Path) -> None:
+    results = [run("export", str(tmp_path / name)) for name in ("one.jsonl.gz", "two.jsonl.gz")]
+    assert [result.exit_code for result in results] == [0, 0]
+    assert results[0].output.startswith("3 events in ")
+    assert (tmp_path / "one.jsonl.gz").read_bytes() == (tmp_path / "two.jsonl.gz").read_bytes()
+    lines = gzip.decompress((tmp_path / "one.jsonl.gz").read_bytes()).splitlines()
+    assert json.loads(lines[0]) == {
+        "specversion": "1.0",
+        "id": "e3",
+        "source": "app",
+        "type": "kong.request",
+        "subject": "consumer:1",
+        "time": "2026-03-01T00:00:00Z",
+        "data": {"route": "flights", "status": 200, "consumer": {"id": "1", "username": "alice"}, "credential": "k"},
+    }
+    assert {json.loads(line)["id"] for line in lines[1:]} == {"e1", "e2"}
+
+
+def test_an_exported_event_that_is_sent_again_is_a_repeat(run: Run, books: Database, tmp_path: Path) -> None:
+    run("export", str(tmp_path / "all.jsonl.gz"), "--from", "2026-03-02")
+    lines = gzip.decompress((tmp_path / "all.jsonl.gz").read_bytes()).splitlines()
+    events, _ = decode_events(b"[" + b",".join(lines) + b"]")
+    with books.transaction() as session:
+        answer = accept_events(session, [event for _, event in events], now=NOW.replace(day=3))
+    assert (answer.accepted, answer.duplicates, answer.rejected) == (0, 2, ())

@@ -1,8 +1,9 @@
-"""`tollkeeper events`: prove that the stored events are what was accepted, take them out, forget a person."""
+"""`tollkeeper events`: prove that the stored events are what was accepted, take them out."""
 
 import json
 import sys
 from datetime import date, datetime, timedelta
+from pathlib import Path
 
 import click
 from sqlalchemy.orm import Session
@@ -10,6 +11,7 @@ from sqlalchemy.orm import Session
 from tollkeeper.commands.database import open_database
 from tollkeeper.customers.customers import get_customer
 from tollkeeper.customers.subjects import subjects_of_customer
+from tollkeeper.metering.export_events import export_events
 from tollkeeper.metering.findings import Finding, Range, Verified
 from tollkeeper.metering.verify import verify_events, whole_range
 
@@ -19,7 +21,7 @@ DAY = click.DateTime(["%Y-%m-%d"])
 
 @click.group()
 def events() -> None:
-    """Stored events: verify, export, forget."""
+    """Stored events: verify, export."""
 
 
 @events.command("verify")
@@ -40,6 +42,21 @@ def verify_command(first: datetime | None, end: datetime | None, customer: str |
             click.echo(json.dumps(_describe(finding)) if as_json else _line(finding))
     _sum_up(done, differences, as_json=as_json)
     sys.exit(1 if differences else 0)
+
+
+@events.command("export")
+@click.argument("path", type=click.Path(path_type=Path, dir_okay=False, writable=True))
+@click.option("--from", "first", type=DAY, metavar="DAY", help="First day, in UTC; by default that of the first event.")
+@click.option("--to", "end", type=DAY, metavar="DAY", help="Day after the last; by default after the last event.")
+@click.option("--customer", help="Only events of subjects that are or were this customer's (key or id).")
+def export_command(path: Path, first: datetime | None, end: datetime | None, customer: str | None) -> None:
+    """Write stored events to PATH (.jsonl.gz), a CloudEvent a line, as they were received.
+
+    The same events give the same bytes. POST /api/v1/events takes the lines back.
+    """
+    with open_database() as database, database.snapshot() as session:
+        written = export_events(session, _range(session, first, end, customer), path)
+    click.echo(f"{written.events} events in {path}; SHA-256 of the lines: {written.sha256}")
 
 
 def _range(session: Session, first: datetime | None, end: datetime | None, customer: str | None) -> Range:
