@@ -12,6 +12,7 @@ from dataclasses import dataclass
 MARK = b"\xf7TK\xf7"
 MOST_RECORD_BYTES = 256 * 1024
 _HEAD = struct.Struct(">4sIII")  # mark, sequence, length, checksum
+_LEAD = struct.Struct(">4s8sI")  # the same bytes, from the checked ones
 _CHECKED = struct.Struct(">II")  # what the checksum covers besides the bytes: a wrong length must not go unseen
 HEAD_BYTES = _HEAD.size
 
@@ -26,15 +27,15 @@ class Stretch:
     lost: int
 
 
-def frame(record: bytes, sequence: int) -> bytes:
-    """Return the bytes that stand for one record in a segment."""
-    checksum = zlib.crc32(record, zlib.crc32(_CHECKED.pack(sequence, len(record))))
-    return _HEAD.pack(MARK, sequence, len(record), checksum) + record
-
-
-def frames(records: Iterable[bytes], first_sequence: int) -> list[bytes]:
-    """Return the frames of consecutive records."""
-    return [frame(record, sequence) for sequence, record in enumerate(records, first_sequence)]
+def frames(records: Iterable[bytes], first_sequence: int) -> bytes:
+    """Return the frames of consecutive records, joined."""
+    parts: list[bytes] = []
+    add, pack, checksum = parts.append, _CHECKED.pack, zlib.crc32
+    for sequence, record in enumerate(records, first_sequence):
+        checked = pack(sequence, len(record))
+        add(_LEAD.pack(MARK, checked, checksum(record, checksum(checked))))
+        add(record)
+    return b"".join(parts)
 
 
 def read_stretch(

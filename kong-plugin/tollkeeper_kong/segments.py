@@ -159,7 +159,7 @@ class OpenSegment:
 
     def append(self, records: list[bytes]) -> int:
         """Write records to the page cache; return the bytes that they took."""
-        content = b"".join(frames(records, self.records))
+        content = frames(records, self.records)
         view = memoryview(content)
         while view:
             view = view[os.write(self._descriptor, view) :]
