@@ -102,7 +102,7 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
 def create_app(settings: Settings, *, database: Database | None = None, clock: Clock | None = None) -> Flask:
     """Return the Flask application; `database` and `clock` replace what the settings would open."""
     app = Flask("tollkeeper.web", static_folder=None)
-    database = database or Database(open_engine(settings.database_url))
+    database = database or open_database_of(settings)
     app.extensions["tollkeeper"] = WebContext(
         database=database, clock=clock or _clock_of(app, settings, database), shown_settings=settings.describe()
     )
@@ -121,6 +121,12 @@ def create_app(settings: Settings, *, database: Database | None = None, clock: C
     register_error_handlers(app, render_problem)
     register_security_headers(app)
     return app
+
+
+def open_database_of(settings: Settings) -> Database:
+    """Return the database that the settings name, with the password that may be kept apart from its URL."""
+    password = settings.database_password
+    return Database(open_engine(settings.database_url, password.get_secret_value() if password else None))
 
 
 def _clock_of(app: Flask, settings: Settings, database: Database) -> Clock:

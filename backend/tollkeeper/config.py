@@ -5,14 +5,21 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tollkeeper.errors import FieldError, InvalidInput
+
+SECRETS_DIR = "TOLLKEEPER_SECRETS_DIR"
 
 
 class Settings(BaseSettings):
     """Every setting of the backend; a secret may also be a file named after it in TOLLKEEPER_SECRETS_DIR."""
 
-    model_config = SettingsConfigDict(env_prefix="TOLLKEEPER_", extra="ignore", populate_by_name=True)
+    # Empty is not set: compose passes `STRIPE_API_KEY: ${STRIPE_API_KEY:-}`, which must not hide the file of that name.
+    model_config = SettingsConfigDict(
+        env_prefix="TOLLKEEPER_", extra="ignore", populate_by_name=True, env_ignore_empty=True
+    )
 
     database_url: str = Field(
         default="sqlite:///var/tollkeeper.db",
@@ -98,5 +105,24 @@ def _shown(value: object) -> str:
 
 
 def load_settings() -> Settings:
-    """Read the settings from the environment and from files in TOLLKEEPER_SECRETS_DIR."""
-    return Settings(_secrets_dir=os.environ.get("TOLLKEEPER_SECRETS_DIR"))
+    """Read the settings from the environment and from files in TOLLKEEPER_SECRETS_DIR.
+
+    Raises InvalidInput naming each setting that cannot be read; never with its value, which may be a secret.
+    """
+    folder = os.environ.get(SECRETS_DIR) or None
+    if folder is not None and not Path(folder).is_dir():
+        # Going on without would be going on without the Stripe key or the database's password.
+        raise InvalidInput.of(f"/{SECRETS_DIR}", f"{folder} is no folder; name the folder that holds the secrets")
+    try:
+        return Settings(_secrets_dir=folder)
+    except ValidationError as error:
+        wrong = tuple(FieldError(f"/{_named(one['loc'])}", one["msg"]) for one in error.errors(include_input=False))
+        raise InvalidInput("; ".join(f"{field.path}: {field.message}" for field in wrong), wrong) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput.of(f"/{SECRETS_DIR}", f"a file in {folder} cannot be read: {error}") from None
+
+
+def _named(location: tuple[int | str, ...]) -> str:
+    """Return the variable that a validation error is about; a field with aliases is told of by its alias."""
+    name = str(location[0])
+    return name_of_setting(name) if name in Settings.model_fields else name

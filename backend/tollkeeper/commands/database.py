@@ -3,18 +3,37 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tollkeeper.app import create_schema
+from alembic.util import CommandError
+from sqlalchemy.exc import DBAPIError
+
+from tollkeeper.app import create_schema, open_database_of
 from tollkeeper.config import load_settings
-from tollkeeper.storage.engine import open_engine
+from tollkeeper.errors import Unavailable
 from tollkeeper.storage.session import Database
 
 
 @contextmanager
 def open_database() -> Iterator[Database]:
-    """Yield the database at the newest schema, closed at the end."""
-    database = Database(open_engine(load_settings().database_url))
+    """Yield the database at the newest schema, closed at the end.
+
+    Raises Unavailable naming the database and what it said, if it cannot be opened or brought up to date.
+    """
+    database = open_database_of(load_settings())
     try:
-        create_schema(database)
+        _bring_up_to_date(database)
         yield database
     finally:
         database.dispose()
+
+
+def _bring_up_to_date(database: Database) -> None:
+    shown = database.engine.url.render_as_string(hide_password=True)
+    try:
+        create_schema(database)
+    except CommandError as error:
+        raise Unavailable(
+            f"{shown}: {error}; a newer version of Tollkeeper made this database: run that version"
+        ) from error
+    except DBAPIError as error:
+        said = str(error.orig).strip().partition("\n")[0]
+        raise Unavailable(f"{shown}: {said}; is the database there, and is DATABASE_URL right?") from error

@@ -1,5 +1,6 @@
 """`tollkeeper serve`: the HTTP workers and the jobs, in one command."""
 
+import errno
 import multiprocessing
 import os
 import socket
@@ -24,6 +25,7 @@ from tollkeeper.jobs.scheduler import JobScheduler
 from tollkeeper.jobs.timetable import TIMETABLE
 from tollkeeper.storage.session import Database
 from tollkeeper.storage.test_clock import open_clock, open_test_clock
+from tollkeeper.web.security import load_or_make_secret_key
 
 # Threads come when they are needed and go when idle. A waiting poll of the verdict feed holds one (docs/quotas.md).
 THREADS = 64
@@ -52,6 +54,8 @@ def serve(*, with_jobs: bool) -> None:
 def _prepare(settings: Settings, database: Database) -> None:
     if settings.workers > 1 and database.engine.dialect.name == "sqlite":
         raise InvalidInput.of("/TOLLKEEPER_WORKERS", "must be 1 with SQLite; set DATABASE_URL to a PostgreSQL")
+    if settings.secret_key is None:
+        load_or_make_secret_key(settings.data_dir)  # here its folder is complained of once, in a worker for ever
     if settings.test_clock:
         with database.transaction() as session:
             open_test_clock(session)
@@ -129,8 +133,10 @@ def require_free(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
+            wrong = "port" if error.errno in {errno.EADDRINUSE, errno.EACCES} else "host"
             raise InvalidInput.of(
-                "/TOLLKEEPER_PORT", f"cannot listen on {host}:{port} ({error.strerror}); choose another port"
+                f"/TOLLKEEPER_{wrong.upper()}",
+                f"cannot listen on {host}:{port} ({error.strerror}); choose another {wrong}",
             ) from error
 
 
