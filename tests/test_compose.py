@@ -1,12 +1,17 @@
 """docker-compose.yml and the images: valid by the Compose Specification, no root, no default secret."""
 
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
+
+from tollkeeper.cli import main
 
 ROOT = Path(__file__).parent.parent
 COMPOSE = ROOT / "docker-compose.yml"
@@ -47,3 +52,26 @@ def test_the_spool_and_the_database_outlive_their_containers() -> None:
     assert {"database", "spool"} <= set(volumes)
     assert "spool:/var/spool/tollkeeper" in SERVICES["plugin-server"]["volumes"]
     assert "database:/var/lib/postgresql/data" in SERVICES["postgres"]["volumes"]
+
+
+def test_the_commands_of_the_compose_file_are_there_with_their_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOLLKEEPER_ADMIN_PASSWORD", "a password of the tests")
+    lines = re.findall(r"tollkeeper ((?:admin|keys) [^\n>)]+)", COMPOSE.read_text())
+    assert len(lines) == 2
+    for line in lines:
+        group_name, name, *arguments = shlex.split(line)
+        context = click.Context(main)
+        group = main.get_command(context, group_name)
+        assert isinstance(group, click.Group)
+        command = group.get_command(context, name)
+        assert command is not None, line
+        command.make_context(name, arguments)
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "folder"),
+    [("backend/Dockerfile", "/run/tollkeeper-key"), ("kong-plugin/Dockerfile", "/var/log/kong-records")],
+)
+def test_a_volume_belongs_to_the_user_who_writes_to_it(dockerfile: str, folder: str) -> None:
+    final_stage = (ROOT / dockerfile).read_text().rpartition("\nFROM ")[2]
+    assert re.search(rf"install -d -o tollkeeper [^\n]*{folder}\b", final_stage)
