@@ -123,3 +123,13 @@ def test_two_at_once_under_one_key_make_one_thing(app: Flask, key_for: Headers, 
     assert sorted(statuses) == [201, 409, 409, 409]
     with database.snapshot() as session:
         assert session.scalar(select(func.count()).select_from(ApiKey).where(ApiKey.label == "a")) == 1
+
+
+def test_a_wrong_key_that_is_tried_again_and_again_waits_and_locks_nobody_else_out(
+    client: FlaskClient, key_for: Headers
+) -> None:
+    wrong = {"Authorization": f"Bearer tk_{'0' * 26}_{'0' * 64}"}
+    answers = [client.get("/api/v1/customers", headers=wrong) for _ in range(61)]
+    assert [answer.status_code for answer in answers] == [401] * 60 + [429]
+    assert int(answers[-1].headers["Retry-After"]) > 0
+    assert client.get("/api/v1/customers", headers=key_for("read")).status_code == 200

@@ -1,6 +1,7 @@
 """Bearer keys at the API's door: `@requires(scope)`."""
 
 import functools
+import hashlib
 from collections.abc import Callable
 from datetime import timedelta
 from typing import ParamSpec, TypeVar
@@ -16,7 +17,8 @@ from tollkeeper.web.limits import FailureLimit
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# A secret of 256 bits cannot be guessed; the limit keeps a broken client from costing a look-up each time.
+# A secret of 256 bits cannot be guessed; the limit keeps a broken client from costing a look-up each time. It is
+# counted by address and token: whoever shares an address (a proxy, a NAT) must not be able to lock a node out.
 bearer_failures = FailureLimit(most=60, window=timedelta(minutes=1))
 
 
@@ -47,15 +49,15 @@ def calling_key() -> ApiKey:
 
 def _admit(scopes: tuple[str, ...]) -> Response | None:
     now = web_context().clock.now()
-    caller = request.remote_addr or "unknown"
-    wait = bearer_failures.seconds_to_wait(caller, now=now)
-    if wait:
-        answer = problem(429, "too_many_failures", "Too many requests with a wrong key came from this address.")
-        answer.headers["Retry-After"] = str(wait)
-        return answer
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() != "bearer":
         return _unauthorized("This needs `Authorization: Bearer tk_...`; `tollkeeper keys create` makes a key.")
+    caller = f"{request.remote_addr} {hashlib.sha256(token.encode()).hexdigest()}"
+    wait = bearer_failures.seconds_to_wait(caller, now=now)
+    if wait:
+        answer = problem(429, "too_many_failures", "Too many requests with a wrong key came from this client.")
+        answer.headers["Retry-After"] = str(wait)
+        return answer
     with snapshot() as session:
         key = authenticate(session, token.strip(), now=now)
     if key is None:
