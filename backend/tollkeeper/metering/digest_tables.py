@@ -1,12 +1,10 @@
-"""What the audit keeps of events: digests by day and subject, and what a forgotten person's sets were."""
+"""What the audit keeps of events: digests by day and subject, and what batches add to them."""
 
-from datetime import datetime
-
-from sqlalchemy import BigInteger, ForeignKey, Integer, LargeBinary
+from sqlalchemy import BigInteger, Integer, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tollkeeper.metering.tables import BigId
-from tollkeeper.storage.base import Base, UtcDateTime
+from tollkeeper.storage.base import Base
 
 
 class EventDigest(Base):
@@ -32,13 +30,3 @@ class DigestPart(Base):
 
     batch_id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
     sums: Mapped[bytes] = mapped_column(LargeBinary)
-
-
-class ForgottenSet(Base):
-    """The commitment to a dimension set before a person's identifiers were taken out of it."""
-
-    __tablename__ = "forgotten_sets"
-
-    set_id: Mapped[int] = mapped_column(ForeignKey("dimension_sets.id"), primary_key=True, autoincrement=False)
-    commitment: Mapped[bytes] = mapped_column(LargeBinary(32))
-    forgotten_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -6,21 +6,21 @@ come to, and the dimension sets; not the events.
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
+from sys import intern
 from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from tollkeeper.customers.tables import Subject
-from tollkeeper.metering.digest_tables import EventDigest, ForgottenSet
+from tollkeeper.metering.digest_tables import EventDigest
 from tollkeeper.metering.digests import DAY_US, event_digest, set_commitment, unfolded_sums
 from tollkeeper.metering.dimensions import set_digest
 from tollkeeper.metering.event import instant_of
 from tollkeeper.metering.find_twice import IdLedger, Twice
 from tollkeeper.metering.findings import Finding, Kind, Range, Verified
 from tollkeeper.metering.kong_request import Dimensions
-from tollkeeper.metering.read import SetFacts, list_sets, source_names
+from tollkeeper.metering.read import SETS, SetFacts, source_names
 from tollkeeper.metering.recount import Unreadable, count_row
 from tollkeeper.metering.rows import EventRow, id_of
 from tollkeeper.metering.tables import DimensionSet, StoredEvent
@@ -32,7 +32,7 @@ REPORT_EVERY = 100_000
 
 
 class KnownSet(NamedTuple):
-    """A dimension set as verifying needs it."""
+    """A dimension set as verifying needs it; its facts are without the dimensions, which would fill the memory."""
 
     facts: SetFacts
     subject_id: int
@@ -119,17 +119,20 @@ def _twice(session: Session, sources: dict[int, str], twice: Twice) -> Finding:
 
 
 def _known_sets(session: Session, subjects: Collection[str] | None, sets: dict[int, KnownSet]) -> Iterator[Finding]:
-    """Fill `sets`; yield those whose content is not what their own digest says."""
-    forgotten = dict(session.execute(select(ForgottenSet.set_id, ForgottenSet.commitment)).all())
-    stored = dict(session.execute(select(DimensionSet.id, DimensionSet.digest)).all())
-    subject_ids = dict(session.execute(select(Subject.subject, Subject.id)).all())
-    for facts in list_sets(session, None, subjects):
+    """Fill `sets`, without their dimensions; yield those whose content is not what their own digest says."""
+    wanted = None if subjects is None else set(subjects)
+    query = SETS.add_columns(DimensionSet.digest, DimensionSet.subject_id).execution_options(yield_per=1_000)
+    rows: Any = session.execute(query)
+    for *columns, digest, subject_id in rows:
+        facts = SetFacts(*columns)
+        if wanted is not None and facts.subject not in wanted:
+            continue
         own = set_commitment(facts.event_type, facts.subject, facts.measured, facts.dimensions)
-        sets[facts.id] = KnownSet(facts, subject_ids[facts.subject], forgotten.get(facts.id, own))
-        if _digest_of(facts) != stored[facts.id]:
-            yield Finding(
-                Kind.SET, None, facts.subject, f"dimension set {facts.id} was changed: {dict(facts.dimensions)}"
-            )
+        slim = SetFacts(facts.id, intern(facts.event_type), intern(facts.subject), facts.measured, {})
+        sets[facts.id] = KnownSet(slim, subject_id, own)
+        if _digest_of(facts) != digest:
+            named = f"dimension set {facts.id} was changed: {dict(facts.dimensions)}"
+            yield Finding(Kind.SET, None, facts.subject, named)
 
 
 def _digest_of(facts: SetFacts) -> bytes | None:
