@@ -195,3 +195,23 @@ def test_no_bytes_make_an_error_of_ours(post: Callable[..., Any], data: st.DataO
         counts = answer.json
         assert all(one["error"] for one in counts["rejected"])
         assert counts["accepted"] + counts["duplicates"] + len(counts["rejected"]) > 0
+
+
+def test_events_are_listed_by_whose_usage_they_were(client: FlaskClient, key_for: Key) -> None:
+    headers = key_for("ingest", "read", "write")
+    batch = [event(number, time=f"2026-03-{number:02}T00:00:00Z") for number in (1, 2, 3)]
+    client.post(URL, json=[*batch, event(4, subject="consumer:2", time="2026-03-02T00:00:00Z")], headers=headers)
+    for key, since in (("acme", "2026-03-01T12:00:00Z"), ("other", "2026-03-02T12:00:00Z")):
+        client.post("/api/v1/customers", json={"key": key, "name": key}, headers=headers)
+        mapping = {"match": "subject", "value": "consumer:1", "since": since, "move": key == "other"}
+        assert client.post(f"/api/v1/customers/{key}/consumers", json=mapping, headers=headers).status_code == 201
+
+    def days_of(**query: str) -> list[str]:
+        answer = client.get(URL, query_string=query, headers=headers)
+        assert answer.json
+        return [one["time"][:10] for one in answer.json["items"]]
+
+    assert days_of(customer="acme") == ["2026-03-02"]
+    assert days_of(customer="other") == ["2026-03-03"]
+    assert days_of(customer="other", to="2026-03-03T00:00:00Z") == []
+    assert client.get(URL, query_string={"customer": "nobody"}, headers=headers).status_code == 404

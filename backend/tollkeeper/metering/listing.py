@@ -1,17 +1,18 @@
 """List stored events, and those that a meter cannot count, page by page in order of time."""
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, false, or_, select
 from sqlalchemy.orm import Session
 
 from tollkeeper.customers.tables import Subject
 from tollkeeper.metering.dimensions import join_data
 from tollkeeper.metering.event import instant_of, microseconds_of
-from tollkeeper.metering.measure import Question, event_matches, event_value, matching_sets
+from tollkeeper.metering.measure import Question, Span, event_matches, event_value, matching_sets
 from tollkeeper.metering.read import ReadEvent, read_events, sets_by_id, source_names
 from tollkeeper.metering.rows import id_of, key_of_id
 from tollkeeper.metering.tables import DimensionSet, EventSource, Meter, StoredEvent
@@ -31,7 +32,7 @@ class EventPlace(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventFilter:
-    """Which events to list; None means any."""
+    """Which events to list; None means any. `spans` say whose, and when it was theirs."""
 
     start: datetime | None = None
     end: datetime | None = None
@@ -39,6 +40,7 @@ class EventFilter:
     subject: str | None = None
     source: str | None = None
     event_id: str | None = None
+    spans: Sequence[Span] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +140,16 @@ def _conditions(wanted: EventFilter, after: EventPlace | None) -> list[ColumnEle
         conditions.append(StoredEvent.source_id == number)
     if wanted.subject is not None or wanted.event_type is not None:
         conditions.append(StoredEvent.set_id.in_(_set_ids(wanted)))
+    if wanted.spans is not None:
+        conditions.append(or_(false(), *(_in_span(span) for span in wanted.spans)))
     return conditions if after is None else [*conditions, *_beyond(after)]
+
+
+def _in_span(span: Span) -> ColumnElement[bool]:
+    of_subjects = select(DimensionSet.id).join(Subject, Subject.id == DimensionSet.subject_id)
+    its_sets = of_subjects.where(Subject.subject.in_(sorted(span.subjects or ())))
+    in_time = (StoredEvent.time_us >= span.start_us, StoredEvent.time_us < span.end_us)
+    return and_(*in_time, StoredEvent.set_id.in_(its_sets))
 
 
 def _set_ids(wanted: EventFilter) -> Select[int]:

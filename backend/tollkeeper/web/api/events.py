@@ -5,16 +5,20 @@ from typing import Annotated, Any
 import msgspec
 from flask import Blueprint, Response
 from pydantic import ConfigDict, Field
+from sqlalchemy.orm import Session
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
+from tollkeeper.customers.customers import get_customer
 from tollkeeper.metering.accept import Accepted, accept_events
 from tollkeeper.metering.event import MOST_EVENTS, Rejection, TooManyEvents, decode_events
 from tollkeeper.metering.listing import EventFilter, list_events
+from tollkeeper.metering.measure import Span
 from tollkeeper.metering.split_body import MalformedBody
+from tollkeeper.usage.spans import spans_of_customer
 from tollkeeper.web.api.conventions import describe, endpoint
 from tollkeeper.web.api.event_body import BODY_TYPES, read_event_body
 from tollkeeper.web.api.event_page import EventOut, place_after, respond_with_events
-from tollkeeper.web.api.instants import Instant
+from tollkeeper.web.api.instants import EARLIEST, LATEST, Instant
 from tollkeeper.web.api.openmeter import refuse_or_minimal
 from tollkeeper.web.api.paging import Page, PageQuery
 from tollkeeper.web.auth import requires
@@ -101,24 +105,34 @@ class EventQuery(PageQuery):
     subject: Plain | None = None
     source: Plain | None = None
     id: Plain | None = None
+    customer: Annotated[Plain | None, Field(description="Id or key: what was this customer's own usage.")] = None
 
 
 @blueprint.get("/events")
 @endpoint("read", query=EventQuery, answer=Page[EventOut])
 def list_stored_events(query: EventQuery) -> Response:
     """List events as they were received, by time, source and id."""
-    wanted = EventFilter(
-        start=query.start,
-        end=query.end,
-        event_type=query.type,
-        subject=query.subject,
-        source=query.source,
-        event_id=query.id,
-    )
     with snapshot() as session:
+        wanted = EventFilter(
+            start=query.start,
+            end=query.end,
+            event_type=query.type,
+            subject=query.subject,
+            source=query.source,
+            event_id=query.id,
+            spans=_spans(session, query),
+        )
         found = list_events(session, wanted, after=place_after(query.cursor), limit=query.limit + 1)
     shown = found[: query.limit]
     return respond_with_events(shown, shown[-1].place if len(found) > query.limit else None)
+
+
+def _spans(session: Session, query: EventQuery) -> list[Span] | None:
+    if query.customer is None:
+        return None
+    customer = get_customer(session, query.customer)
+    start = query.start or EARLIEST
+    return spans_of_customer(session, customer.id, start, max(start, query.end or LATEST))
 
 
 def answer_of(accepted: Accepted, rejected: list[Rejection]) -> Response:
