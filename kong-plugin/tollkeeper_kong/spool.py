@@ -1,7 +1,8 @@
 """The spool: records go to disk in groups, written by a thread, so that whoever appends never waits.
 
 Several processes may spool into one directory: each writes segments of its own (segments.py). A record is safe from the
-death of its process once it is written, some milliseconds after `append`, and from a power cut once it is synced.
+death of its process once it is written, some milliseconds after `append`, and from a power cut once it is synced, some
+milliseconds later: under load several groups share a sync.
 """
 
 import threading
@@ -43,7 +44,6 @@ class Spool:
         self._queue: deque[bytes] = deque()
         self._bytes_in = 0  # written by the caller's thread alone
         self._bytes_out = 0  # written by the writer's thread alone
-        self._settled = 0
         self._told_dropped = 0
         self._retry_seconds = 0.0
         self._is_idle = False
@@ -97,11 +97,11 @@ class Spool:
             self._flush_waiters += 1
             self._wake.set()
             try:
-                while self._settled < goal and (left := deadline - time.monotonic()) > 0:
+                while self.counters.spooled < goal and (left := deadline - time.monotonic()) > 0:
                     self._progressed.wait(left)
             finally:
                 self._flush_waiters -= 1
-            return self._settled >= goal
+            return self.counters.spooled >= goal
 
     def close(self, timeout_seconds: float = 10.0) -> bool:
         """Take no more, write what is there, close the segment; False if records had to be given up."""
@@ -109,7 +109,7 @@ class Spool:
         self._is_closing.set()
         self._wake.set()
         self._thread.join(timeout_seconds + 1.0)
-        return self._settled == self.counters.accepted and not self._thread.is_alive()
+        return self.counters.spooled == self.counters.accepted and not self._thread.is_alive()
 
     def _has_room(self, size: int) -> bool:
         if self._denies and self._space.is_over:
@@ -122,20 +122,22 @@ class Spool:
 
     def _write_all(self) -> None:
         """The writer thread, until the spool is closed and all is written."""
-        while not (self._is_closing.is_set() and not self._queue):
+        while not self._is_closing.is_set() or self._queue or self._disk.held:
             self._wait_for_records()
-            group = self._take_group()
-            if group:
-                self._keep(group)
+            self._keep(self._take_group())
             self._disk.do_what_is_due()
             self._tell_drops()
         self._disk.end_segment()
+
+    def _is_hurried(self) -> bool:
+        """Whether somebody waits for what is held."""
+        return self._is_closing.is_set() or (self._flush_waiters > 0 and self._disk.held > 0)
 
     def _wait_for_records(self) -> None:
         if not self._queue:
             self._wake.clear()
             self._is_idle = True
-            if not self._queue and not self._is_closing.is_set():  # one may have come before we were idle
+            if not self._queue and not self._is_hurried():  # one may have come before we were idle
                 self._wake.wait(self._disk.seconds_until_due())
             self._is_idle = False
         if self._queue and not self._flush_waiters and not self._is_closing.is_set():
@@ -152,41 +154,43 @@ class Spool:
         return group
 
     def _keep(self, group: list[bytes]) -> None:
-        """Write a group, however often the disk refuses, until it is kept or we must end."""
+        """Write a group, however often the disk refuses, until it is written or we must end."""
         while not self._try_write(group):
+            group = []  # the disk holds it
             if time.monotonic() >= self._give_up_at:
-                self.counters.dropped_close += len(group) + len(self._queue)
-                log.error("spool_gave_up", records=len(group) + len(self._queue), directory=str(self.directory))
+                lost = self._disk.give_up() + len(self._queue)
+                self.counters.dropped_close += lost
+                log.error("spool_gave_up", records=lost, directory=str(self.directory))
                 self._queue.clear()
                 return
             # once the spool closes, try again often: little time is left
             if not self._is_closing.wait(self._retry_seconds):
                 continue
             time.sleep(min(self._tuning.retry_seconds, max(0.0, self._give_up_at - time.monotonic())))
-        self._bytes_out += sum(map(len, group))
-        with self._progressed:
-            self._settled += len(group)
-            self._progressed.notify_all()
+        self._bytes_out = self._disk.bytes_kept
+        if self._flush_waiters:
+            with self._progressed:
+                self._progressed.notify_all()
 
     def _try_write(self, group: list[bytes]) -> bool:
         try:
-            self._disk.write(group)
+            self._disk.write(group, at_once=self._flush_waiters > 0 or self._is_closing.is_set())
         except OSError as error:
-            self._note_failure(error, len(group))
+            self._note_failure(error)
             return False
         if self._retry_seconds:
             self._retry_seconds = 0.0
             log.warning("spool_writes_again", directory=str(self.directory))
         return True
 
-    def _note_failure(self, error: OSError, records: int) -> None:
+    def _note_failure(self, error: OSError) -> None:
         first = self._tuning.retry_seconds
         self._retry_seconds = min(max(first, self._retry_seconds * 2), first * RETRY_GROWS_TO)
         log.error(
             "spool_write_failed",
             directory=str(self.directory),
             error=str(error),
-            held_records=records + len(self._queue),
+            held_records=self._disk.held + len(self._queue),
             retry_seconds=self._retry_seconds,
         )
         self._tell_drops()

@@ -6,13 +6,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tollkeeper_kong import segments
-from tollkeeper_kong.frames import MOST_RECORD_BYTES
+from tollkeeper_kong.frames import MOST_RECORD_BYTES, read_stretch
 from tollkeeper_kong.segment_reader import SegmentReader
 from tollkeeper_kong.segments import list_segments
 from tollkeeper_kong.spool import Spool
@@ -31,6 +31,22 @@ def stored(directory: Path) -> list[bytes]:
                 reader.settle()
             reader.settle()
     return records
+
+
+def written(directory: Path) -> list[bytes]:
+    """Read what is in the segments, and leave it there."""
+    return [
+        record
+        for segment in list_segments(directory)
+        for record in read_stretch(segment.path.read_bytes(), 0, is_final=False).records
+    ]
+
+
+def _await(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 def numbered(count: int, start: int = 0) -> list[bytes]:
@@ -84,6 +100,54 @@ def test_one_sync_serves_a_whole_group(tmp_path: Path, monkeypatch: pytest.Monke
     spool.flush()
     assert 1 <= len(syncs) <= 5
     assert spool.close()
+
+
+def test_groups_share_a_sync_and_need_none_to_outlive_their_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    syncs: list[int] = []
+    monkeypatch.setattr(segments.os, "fdatasync", syncs.append)
+    spool = Spool(tmp_path, tuning=SpoolTuning(group_seconds=0.001, sync_seconds=0.5))
+    spool.append(b'{"id":"0"}')
+    _await(lambda: len(syncs) == 1)
+    assert spool.counters.spooled == 1, "the first after a quiet time is synced at once"
+    for record in numbered(19, 1):
+        spool.append(record)
+        time.sleep(0.005)
+    _await(lambda: written(tmp_path) == numbered(20))
+    assert (len(syncs), spool.counters.spooled) == (1, 1), "in the page cache, where kill -9 leaves it"
+    _await(lambda: spool.counters.spooled == 20)
+    assert len(syncs) == 2, "and synced without being asked"
+    spool.append(b"hurried")
+    assert spool.flush(0.2), "whoever waits for it gets a sync at once"
+    assert spool.close()
+
+
+def test_all_groups_since_the_last_sync_are_written_again_if_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails = [False]
+
+    def fdatasync(_descriptor: int) -> None:
+        if fails[0]:
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(segments.os, "fdatasync", fdatasync)
+    spool = Spool(tmp_path, tuning=SpoolTuning(group_seconds=0, sync_seconds=0.2, retry_seconds=0.01))
+    spool.append(b'{"id":"0"}')
+    _await(lambda: spool.counters.spooled == 1)
+    fails[0] = True
+    for count in range(2, 6):
+        spool.append(b'{"id":"%d"}' % (count - 1))
+        _await(lambda count=count: len(written(tmp_path)) == count)  # type: ignore[misc] # a default binds the number
+    _await(lambda: spool.is_failing)
+    spool.append(b'{"id":"5"}')
+    assert not spool.flush(0.1)
+    fails[0] = False
+    assert spool.flush()
+    assert spool.close()
+    assert stored(tmp_path) == numbered(6), "in order; the segment in doubt was cut where it was last synced"
+    assert (spool.counters.spooled, spool.counters.dropped) == (6, 0)
 
 
 @pytest.mark.parametrize(("fsync", "least", "most"), [("off", 0, 0), ("interval", 1, 3)])
