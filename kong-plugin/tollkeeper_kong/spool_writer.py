@@ -26,7 +26,7 @@ class SpoolTuning:
     group_seconds: float = 0.005
     """How long a group gathers records before it is written: about what a kill -9 can take."""
     sync_seconds: float = 0.01
-    """Between two syncs under the policy `group`; groups written meanwhile share the next: what a power cut can take."""
+    """Between two syncs under the policy `group`; what was written meanwhile shares the next. What power can take."""
     interval_seconds: float = 1.0
     """Between two syncs under the policy `interval`."""
     memory_bytes: int = 64 * 1024 * 1024
