@@ -70,6 +70,8 @@ def test_an_entity_that_gets_a_new_id_at_every_load_is_named_with_the_fix() -> N
         (HEAD + "services: {a: b}\n", r"kong.yml:2: services must be a list"),
         (HEAD + "services:\n- echo\n", r"kong.yml:3: an entry of services must hold fields"),
         (HEAD + "consumers:\n- username: [a]\n", r"kong.yml:3: username must be a text"),
+        (HEAD + 'consumers:\n- username: "a\\0"\n', r"kong.yml:3: username must be a text, without a NUL"),
+        (HEAD + 'routes:\n- name: a\n  paths: ["\\0"]\n', r"kong.yml:4: paths must be a list of texts, without a NUL"),
         (HEAD + "routes:\n- name: a\n  paths: /a\n", r"kong.yml:4: paths must be a list of texts"),
         (HEAD + "routes:\n- name: a\n  service: gone\n", r"kong.yml:4: names the service 'gone', which is not in"),
         ("a: &a [*a, *a]\n_format_version: '3.0'\nroutes: [[" + "[" * 5000, r"kong.yml"),

@@ -183,6 +183,8 @@ def test_no_secret_is_on_the_settings_page(ada: Visitor) -> None:
         ("/admin/nothing", 404, "There is nothing here"),
         ("/admin/invoices?status=lost", 422, "choose from draft"),
         ("/admin/usage?what=meter:none", 404, "There is no meter 'none'."),
+        ("/admin/customers?after=%00", 400, "holds a NUL character"),
+        ("/admin/customers/%00", 400, "holds a NUL character"),
     ],
 )
 def test_an_error_is_a_page_with_a_way_on(ada: Visitor, path: str, status: int, words: str) -> None:

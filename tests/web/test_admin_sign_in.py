@@ -50,7 +50,16 @@ def test_a_sign_in_leads_to_the_page_that_was_asked_for(visitor: Visitor) -> Non
 
 
 @pytest.mark.parametrize(
-    "target", ["https://evil.example/", "//evil.example/admin/", "/\\evil.example", "javascript:alert(1)", "/api/v1"]
+    "target",
+    [
+        "https://evil.example/",
+        "//evil.example/admin/",
+        "/\\evil.example",
+        "javascript:alert(1)",
+        "/api/v1",
+        "http://[",
+        "/admin/\r\nX-Forged: 1",
+    ],
 )
 def test_a_sign_in_never_leads_elsewhere(visitor: Visitor, target: str) -> None:
     assert visitor.sign_in(target=target).location == "/admin/"

@@ -51,6 +51,8 @@ def test_a_subscription_goes_through_its_life(shop: None, client: FlaskClient, k
     [
         ({"plan": "pro"}, 422, "/customer"),
         ({"customer": "acme", "plan": "pro", "start": "2026-03-01"}, 422, "/start"),
+        ({"customer": "acme", "plan": "pro", "start": "0001-01-01T00:00:00+12:00"}, 422, "/start"),
+        ({"customer": "acme", "plan": "pro", "start": "9999-12-31T23:59:59-12:00"}, 422, "/start"),
         ({"customer": "acme", "plan": "pro", "quantities": {"seats": "-1"}}, 422, "/quantities/seats"),
         ({"customer": "acme", "plan": "pro", "quantities": {"chairs": "1"}}, 422, "/quantities/chairs"),
         ({"customer": "acme", "plan": "pro", "time_zone": "Mars"}, 422, "/time_zone"),

@@ -12,6 +12,8 @@ from tollkeeper.errors import InvalidInput, NotAllowed
 from tollkeeper.jobs.advance import advance_clock
 from tollkeeper.storage.test_clock import open_clock
 
+LATEST_YEAR = 3000  # calendars cannot compute far beyond
+
 
 @click.group()
 def clock() -> None:
@@ -50,8 +52,9 @@ def advance_command(to_text: str) -> None:
 def _read_instant(text: str) -> datetime:
     try:
         instant = datetime.fromisoformat(text)
-    except ValueError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
+        is_usable = instant.tzinfo is not None and instant.astimezone(UTC).year < LATEST_YEAR
+    except (ValueError, OverflowError):
+        is_usable = False
+    if not is_usable:
         raise InvalidInput.of("/to", f"{text!r} is no instant; write it like 2027-01-01T00:00:00Z")
     return instant.astimezone(UTC)

@@ -11,6 +11,7 @@ from tollkeeper.errors import InvalidInput
 from tollkeeper.kong.entities import Consumer, KongConfig, Route, Service, declared_id
 
 MOST_BYTES = 32 << 20
+NUL = "\x00"  # no database stores it, and no consumer has it in its name
 
 
 def read_kong_file(path: Path) -> KongConfig:
@@ -153,8 +154,8 @@ class _Reader:
         value = node.get(key)
         if value.is_null:
             return None
-        if not isinstance(value.raw, yaml.ScalarNode) or not value.raw.value:
-            raise self._wrong(value, f"{key} must be a text")
+        if not isinstance(value.raw, yaml.ScalarNode) or not value.raw.value or NUL in value.raw.value:
+            raise self._wrong(value, f"{key} must be a text, without a NUL character")
         return str(value.raw.value)
 
     def _texts(self, node: _Node, key: str) -> tuple[str, ...]:
@@ -164,8 +165,8 @@ class _Reader:
         if not isinstance(values.raw, yaml.SequenceNode):
             raise self._wrong(values, f"{key} must be a list of texts")
         for item in values.items():
-            if not isinstance(item.raw, yaml.ScalarNode):
-                raise self._wrong(item, f"{key} must be a list of texts")
+            if not isinstance(item.raw, yaml.ScalarNode) or NUL in item.raw.value:
+                raise self._wrong(item, f"{key} must be a list of texts, without a NUL character")
         return tuple(str(item.raw.value) for item in values.items())
 
     def _wrong(self, node: _Node, message: str) -> InvalidInput:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from werkzeug.datastructures import MultiDict
 
 from tollkeeper.errors import InvalidInput, TollkeeperError
+from tollkeeper.web.api.instants import in_range
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ def read_instant(form: Form, name: str) -> datetime | None:
         return None
     try:
         instant = datetime.fromisoformat(text)
+        instant = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant
+        return in_range(instant)
     except ValueError:
         raise InvalidInput.of(f"/{name}", "write it like 2026-03-01T00:00, in UTC") from None
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)

@@ -6,6 +6,7 @@ from flask import Blueprint, Flask, Response, g, redirect, render_template, requ
 from flask.sessions import SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError, CSRFProtect
+from werkzeug.exceptions import BadRequest
 
 from tollkeeper.web.admin import (
     api_keys,
@@ -100,6 +101,7 @@ def render_problem(problem: Problem) -> Response:
 def _guard() -> ResponseReturnValue | None:
     if request.endpoint == "admin.static":
         return None
+    _refuse_nul()
     csrf.protect()
     if request.endpoint in sign_in.OPEN_ENDPOINTS:
         return None
@@ -110,6 +112,13 @@ def _guard() -> ResponseReturnValue | None:
         return Response(status=401, headers={"HX-Redirect": url_for("admin.sign_in.show")})
     target = request.full_path.rstrip("?") if request.method == "GET" else None
     return redirect(url_for("admin.sign_in.show", next=target))
+
+
+def _refuse_nul() -> None:
+    """Refuse a NUL character wherever it was sent: PostgreSQL takes none, in a look-up neither."""
+    sent = [*(request.view_args or {}).values(), *(text for _, texts in request.values.lists() for text in texts)]
+    if any("\x00" in str(text) for text in sent):
+        raise BadRequest("The address or the form holds a NUL character; leave it out.")
 
 
 @blueprint.errorhandler(CSRFError)

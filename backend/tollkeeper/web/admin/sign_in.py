@@ -91,6 +91,11 @@ def find_admin_of_browser() -> bool:
 
 def _safe_target(target: str | None) -> str:
     """Return where to go on to, inside /admin; a link from elsewhere cannot send people to another site."""
-    parts = urlsplit(target or "")
-    is_ours = not parts.scheme and not parts.netloc and parts.path.startswith("/admin/") and "\\" not in parts.path
-    return target if target and is_ours else url_for("admin.today.show")
+    if target and target.isprintable() and "\\" not in target:
+        try:
+            parts = urlsplit(target)
+        except ValueError:  # a bracket without its other half
+            return url_for("admin.today.show")
+        if not parts.scheme and not parts.netloc and parts.path.startswith("/admin/"):
+            return target
+    return url_for("admin.today.show")

@@ -9,10 +9,11 @@ EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 LATEST = datetime(3000, 1, 1, tzinfo=UTC)
 
 
-def _in_range(instant: datetime) -> datetime:
+def in_range(instant: datetime) -> datetime:
+    """Return the instant in UTC; raises ValueError for one that calendars cannot compute with."""
     if not EARLIEST <= instant < LATEST:
         raise ValueError("must lie between the years 1900 and 3000")
     return instant.astimezone(UTC)
 
 
-Instant = Annotated[AwareDatetime, AfterValidator(_in_range)]
+Instant = Annotated[AwareDatetime, AfterValidator(in_range)]

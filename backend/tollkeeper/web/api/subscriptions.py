@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Annotated, Literal
 
 from flask import Blueprint
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from tollkeeper.catalog.tables import PlanVersion
@@ -23,13 +23,14 @@ from tollkeeper.subscriptions.tables import Subscription
 from tollkeeper.subscriptions.timeline import load_timeline
 from tollkeeper.subscriptions.types import BillingPeriod
 from tollkeeper.web.api.conventions import endpoint
+from tollkeeper.web.api.instants import Instant
 from tollkeeper.web.api.paging import Page, PageQuery, page_of
 from tollkeeper.web.context import snapshot, transaction, web_context
 
 blueprint = Blueprint("api_subscriptions", __name__, url_prefix="/api/v1/subscriptions")
 
 When = Annotated[
-    Literal["now", "period_end"] | AwareDatetime,
+    Literal["now", "period_end"] | Instant,
     Field(description="now, period_end (of the longest cadence), or an instant to come."),
 ]
 
@@ -41,10 +42,10 @@ class SubscriptionIn(BaseModel):
 
     customer: Annotated[str, Field(description="Key or id.")]
     plan: Annotated[str, Field(description="Key; its published version is taken.")]
-    start: Annotated[AwareDatetime | None, Field(description="Past or to come; by default now.")] = None
-    anchor: Annotated[AwareDatetime | None, Field(description="Where periods begin; by default the start.")] = None
+    start: Annotated[Instant | None, Field(description="Past or to come; by default now.")] = None
+    anchor: Annotated[Instant | None, Field(description="Where periods begin; by default the start.")] = None
     time_zone: Annotated[str | None, Field(description="Whose calendar; by default the customer's.")] = None
-    ends_at: Annotated[AwareDatetime | None, Field(description="Exclusive; by default it goes on.")] = None
+    ends_at: Annotated[Instant | None, Field(description="Exclusive; by default it goes on.")] = None
     quantities: Annotated[
         dict[str, NonNegative], Field(description="Seats by key of a flat rate card.", max_length=200)
     ] = {}
@@ -128,8 +129,8 @@ class ChargesQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    since: Annotated[AwareDatetime | None, Field(description="By default the start.")] = None
-    until: Annotated[AwareDatetime | None, Field(description="By default now.")] = None
+    since: Annotated[Instant | None, Field(description="By default the start.")] = None
+    until: Annotated[Instant | None, Field(description="By default now.")] = None
 
 
 @blueprint.get("")

@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from flask import Blueprint, Response, current_app
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from tollkeeper.errors import NotAllowed
 from tollkeeper.web.api.conventions import describe, endpoint
+from tollkeeper.web.api.instants import Instant
 from tollkeeper.web.api.validation import read_body
 from tollkeeper.web.auth import requires
 from tollkeeper.web.context import web_context
@@ -25,7 +26,7 @@ class AdvanceIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    to: Annotated[AwareDatetime, Field(description="An instant after the tenant's current time.")]
+    to: Annotated[Instant, Field(description="An instant after the tenant's current time.")]
 
 
 class ClockOut(BaseModel):
