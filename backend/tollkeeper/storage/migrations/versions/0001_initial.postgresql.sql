@@ -613,14 +613,6 @@ CREATE INDEX ix_subscriptions_customer_id ON subscriptions (customer_id);
 
 CREATE INDEX ix_subscriptions_plan_version_id ON subscriptions (plan_version_id);
 
-CREATE TABLE forgotten_sets (
-  set_id BIGINT NOT NULL,
-  commitment BYTEA NOT NULL,
-  forgotten_at TIMESTAMP WITH TIME ZONE NOT NULL,
-  CONSTRAINT pk_forgotten_sets PRIMARY KEY (set_id),
-  CONSTRAINT fk_forgotten_sets_set_id FOREIGN KEY(set_id) REFERENCES dimension_sets (id)
-);
-
 CREATE TABLE credit_accounts (
   id VARCHAR NOT NULL,
   currency VARCHAR NOT NULL,
