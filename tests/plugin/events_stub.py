@@ -115,14 +115,9 @@ class _Handler(BaseHTTPRequestHandler):
         return None
 
     def _receive(self, act: str, body: bytes) -> None:
-        if self.headers.get("Authorization") != f"Bearer {KEY}":
-            self._problem(401, "unauthorized")
-            return
-        if self.path != "/api/v1/events":
-            self._problem(404, "not_found")
-            return
-        if self.headers["Content-Type"] != "application/cloudevents-batch+json":
-            self._problem(415, "unsupported")
+        refused = self._refusal_of_the_door()
+        if refused is not None:
+            self._problem(*refused)
             return
         try:
             events = json.loads(gzip.decompress(body))
@@ -133,7 +128,18 @@ class _Handler(BaseHTTPRequestHandler):
         if len(events) > self.backend.most_events:
             self._problem(413, "too_large")
             return
-        answer = json.dumps(self.backend.take(events)).encode()
+        self._answer(act, json.dumps(self.backend.take(events)).encode())
+
+    def _refusal_of_the_door(self) -> tuple[int, str] | None:
+        if self.headers.get("Authorization") != f"Bearer {KEY}":
+            return 401, "unauthorized"
+        if self.path != "/api/v1/events":
+            return 404, "not_found"
+        if self.headers["Content-Type"] != "application/cloudevents-batch+json":
+            return 415, "unsupported"
+        return None
+
+    def _answer(self, act: str, answer: bytes) -> None:
         if act == "drop_after":
             self._drop()
         elif act == "half_body":
