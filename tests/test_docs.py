@@ -7,6 +7,7 @@ import pytest
 
 from scripts.reference import DOCS, make_app, merged, pages
 from tollkeeper.config import Settings, name_of_setting
+from tollkeeper.jobs.timetable import TIMETABLE
 
 ROOT = DOCS.parent
 # Read before the settings are (config.py), and by one command (commands/admin.py).
@@ -53,6 +54,20 @@ def test_links_between_documents_lead_somewhere() -> None:
     for path in documents():
         for target in LINK.findall(path.read_text()):
             assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_every_job_is_documented_with_its_interval() -> None:
+    page = (DOCS / "jobs.md").read_text()
+    for job in TIMETABLE:
+        assert f"| `{job.name}` | {job.every_seconds:g} s |" in page, job.name
+
+
+def test_the_rooms_of_the_house_are_those_of_its_plan() -> None:
+    page = (DOCS / "architecture.md").read_text()
+    told = {room for row in re.findall(r"^\| (`[^|]+) \|", page, re.MULTILINE) for room in re.findall(r"`(\w+)`", row)}
+    folder = ROOT / "backend/tollkeeper"
+    there = {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert told == there - {"__init__"}
 
 
 def plugin_variables() -> set[str]:

@@ -92,7 +92,7 @@ def test_a_rate_card_says_something(pro: Doc) -> None:
         (["phases", 0, "duration"], "1 month", "/phases/0/duration"),
         (["phases", 0, "duration"], "P0M", "/phases/0/duration"),
         (["phases", 1, "rate_cards", 0, "billing_cadence"], "monthly", "/phases/1/rate_cards/0/billing_cadence"),
-        (["phases", 1, "rate_cards", 0, "price"], {"type": "free"}, "/phases/1/rate_cards/0/price"),
+        (["phases", 1, "rate_cards", 0, "price"], {"type": "free"}, "/phases/1/rate_cards/0/price/type"),
         (["phases", 1, "rate_cards", 1, "entitlement", "limit"], 0.5, "/phases/1/rate_cards/1/entitlement/limit"),
         (["phases", 1, "rate_cards", 1, "entitlement", "limit"], "-1", "/phases/1/rate_cards/1/entitlement/limit"),
         (["phases", 1, "rate_cards", 1, "entitlement", "status"], 500, "/phases/1/rate_cards/1/entitlement/status"),
@@ -101,7 +101,7 @@ def test_a_rate_card_says_something(pro: Doc) -> None:
             ["80", "50"],
             "/phases/1/rate_cards/1/entitlement/thresholds/1",
         ),
-        (["phases", 1, "rate_cards", 1, "entitlement", "type"], "quota", "/phases/1/rate_cards/1/entitlement"),
+        (["phases", 1, "rate_cards", 1, "entitlement", "type"], "quota", "/phases/1/rate_cards/1/entitlement/type"),
     ],
 )
 def test_the_wrong_field_is_named(pro: Doc, path: list[str | int], value: Any, at: str) -> None:

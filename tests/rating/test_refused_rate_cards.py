@@ -96,8 +96,9 @@ def test_a_card_is_written_as_it_was_read() -> None:
         ({"price": {**UNIT, "currency": "USD"}}, ["/price/currency"]),
         (tiers({"unit_price": "1", "unit": "2"}), ["/price/tiers/0/unit"]),
         ({"price": {"type": "unit"}}, ["/price/amount"]),
-        ({"price": {"type": "monthly", "amount": "1"}}, ["/price"]),
-        ({"price": {"amount": "1"}}, ["/price"]),
+        ({"price": {"type": "monthly", "amount": "1"}}, ["/price/type"]),
+        ({"price": {"type": ["unit"], "amount": "1"}}, ["/price/type"]),
+        ({"price": {"amount": "1"}}, ["/price/type"]),
         ({"price": "1"}, ["/price"]),
         ({"price": {"type": "graduated"}}, ["/price/tiers"]),
         ({"price": {"type": "graduated", "tiers": {}}}, ["/price/tiers"]),
@@ -105,6 +106,13 @@ def test_a_card_is_written_as_it_was_read() -> None:
         ({"price": {"type": "package", "amount": "1", "package_size": "0"}}, ["/price/package_size"]),
         ({"price": {"type": "percentage", "rate": "1", "free_events": "1.5"}}, ["/price/free_events"]),
         ({"price": {"type": "flat", "amount": "1", "payment_term": "later"}}, ["/price/payment_term"]),
+        # A field that is named like the price's type is not taken for it.
+        (
+            {"price": {"type": "package", "amount": "1", "package": "1000"}},
+            ["/price/package_size", "/price/package"],
+        ),
+        ({"price": {"type": "percentage", "percentage": "1.5"}}, ["/price/rate", "/price/percentage"]),
+        ({"price": {"type": "unit", "unit": "GB", "amount": "-1"}}, ["/price/amount", "/price/unit"]),
         ({"price": UNIT, "unit_conversion": {"divide_by": "0"}}, ["/unit_conversion/divide_by"]),
         ({"price": UNIT, "unit_conversion": {"rounding": "floor"}}, ["/unit_conversion"]),
         (
@@ -141,6 +149,12 @@ def test_the_wrong_field_is_named(card: Any, paths: list[str]) -> None:
 )
 def test_a_flat_price_takes_nothing_that_is_about_usage(terms: dict[str, Any], path: str) -> None:
     assert list(refused({"price": {"type": "flat", "amount": "20.00"}, **terms})) == [path]
+
+
+def test_a_type_that_no_price_has_is_answered_with_those_that_there_are() -> None:
+    types = "'flat', 'unit', 'graduated', 'volume', 'package', 'dynamic', 'percentage'"
+    assert refused({"price": {"type": "monthly"}}) == {"/price/type": f"must be one of {types}"}
+    assert refused({"price": {"amount": "1"}}) == {"/price/type": "is missing"}
 
 
 def test_every_wrong_field_is_named_at_once() -> None:

@@ -84,6 +84,12 @@ def test_sqlite_sums_decimals_exactly() -> None:
     assert total == ("0.3", "0.3")
 
 
+def test_an_error_of_a_statement_does_not_tell_what_it_was_given(database: Database) -> None:
+    with pytest.raises(DBAPIError) as raised, database.transaction() as session:
+        session.execute(text("INSERT INTO nowhere VALUES (:secret)"), {"secret": "whsec_of_somebody"})
+    assert "whsec_of_somebody" not in str(raised.value)
+
+
 @pytest.mark.parametrize("url", ["mysql://host/name", "no url", ""])
 def test_a_database_that_we_do_not_know_is_refused_with_the_fix(url: str) -> None:
     with pytest.raises(InvalidInput, match="DATABASE_URL"):

@@ -106,6 +106,26 @@ def test_a_flat_price_needs_no_quantity(client: FlaskClient, key_for: KeyFor) ->
     assert client.post(URL, json=body, headers=key_for("read")).get_json()["total"] == "20.00"
 
 
+@pytest.mark.parametrize(
+    ("price", "paths"),
+    [
+        (
+            {"type": "package", "amount": "1", "package": "9"},
+            ["/rate_card/price/package_size", "/rate_card/price/package"],
+        ),
+        ({"type": "monthly", "amount": "1"}, ["/rate_card/price/type"]),
+        ({"amount": "1"}, ["/rate_card/price/type"]),
+    ],
+)
+def test_a_wrong_price_is_named_where_it_is_wrong(
+    client: FlaskClient, key_for: KeyFor, price: dict[str, str], paths: list[str]
+) -> None:
+    body = {"currency": "USD", "rate_card": {"price": price}, "quantity": "1"}
+    answer = client.post(URL, json=body, headers=key_for("read"))
+    assert answer.status_code == 422
+    assert [error["path"] for error in answer.get_json()["errors"]] == paths
+
+
 def test_every_wrong_field_is_named(client: FlaskClient, key_for: KeyFor) -> None:
     tiers = [{"up_to": "9", "unit_price": 0.5}, {"up_to": "8", "unit_price": "1"}, {"unit_price": "1", "x": 1}]
     card = {

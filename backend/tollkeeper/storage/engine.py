@@ -20,7 +20,8 @@ POOL_SIZE = 16
 def open_engine(database_url: str, password: str | None = None) -> Engine:
     """Return an engine for `sqlite:///path` or `postgresql://...`; raises InvalidInput for anything else.
 
-    `password` is put into a PostgreSQL URL that names none.
+    `password` is put into a PostgreSQL URL that names none. What a statement was given (a name, a digest, an
+    event) stays out of its error, and so out of the log.
     """
     url = _parse(database_url)
     if password is not None and url.password is None:
@@ -29,6 +30,7 @@ def open_engine(database_url: str, password: str | None = None) -> Engine:
         return _open_sqlite(url)
     return create_engine(
         url.set(drivername="postgresql+psycopg"),
+        hide_parameters=True,
         pool_size=POOL_SIZE,
         max_overflow=POOL_SIZE,
         pool_pre_ping=True,
@@ -52,7 +54,7 @@ def _parse(database_url: str) -> URL:
 def _open_sqlite(url: URL) -> Engine:
     if url.database and url.database != ":memory:":
         _make_folder(Path(url.database).parent)
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -68,6 +68,10 @@ def register_error_handlers(app: Flask, render_page: RenderPage | None = None) -
         return problem_json(found)
 
     def on_domain_error(error: TollkeeperError) -> Response:
+        if isinstance(error, Unavailable):
+            # The client is told that it may try again; why is the operator's, such as a full disk.
+            cause = getattr(error.__cause__, "orig", error.__cause__) or error
+            log.warning("unavailable", path=request.path, method=request.method, reason=str(cause).partition("\n")[0])
         return domain_problem(error, answer)
 
     def on_http_error(error: HTTPException) -> Response:

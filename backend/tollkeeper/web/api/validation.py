@@ -1,19 +1,18 @@
 """Read bodies and queries by pydantic; name each wrong field by a JSON pointer."""
 
-from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from flask import request
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails, from_json
+from pydantic_core import from_json
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
-from tollkeeper.errors import FieldError, InvalidInput
+from tollkeeper.errors import InvalidInput
+from tollkeeper.rating.reading import wrong_fields
 
 Model = TypeVar("Model", bound=BaseModel)
 
 MOST_BODY_BYTES = 1 << 20
-MESSAGES = {"missing": "is missing", "extra_forbidden": "is no field here; remove it or mend its name"}
 
 
 def read_body(model: type[Model], *, most_bytes: int = MOST_BODY_BYTES) -> Model:
@@ -30,7 +29,7 @@ def read_body(model: type[Model], *, most_bytes: int = MOST_BODY_BYTES) -> Model
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:
-        raise _invalid("body", error.errors(include_url=False), body) from None
+        raise _invalid("body", error, body) from None
 
 
 def read_query(model: type[Model]) -> Model:
@@ -43,7 +42,7 @@ def read_query(model: type[Model]) -> Model:
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        raise _invalid("query", error.errors(include_url=False), given) from None
+        raise _invalid("query", error, given) from None
 
 
 def refuse_nul(value: object, path: str = "") -> None:
@@ -59,43 +58,10 @@ def refuse_nul(value: object, path: str = "") -> None:
             refuse_nul(inner, f"{path}/{place}")
 
 
-def json_pointer(location: Sequence[str | int], body: object, *, absent: bool) -> str:
-    """Return the RFC 6901 pointer of a pydantic location.
-
-    Pydantic puts tags of unions between the names; they are in no body, so a part that is not found is
-    skipped, unless it is the last one of an error about an absent field.
-    """
-    parts: list[str] = []
-    here = body
-    for index, part in enumerate(location):
-        if _holds(here, part):
-            here = here[part]  # type: ignore[index]  # _holds has looked
-        elif not (absent and index == len(location) - 1):
-            continue
-        parts.append(str(part).replace("~", "~0").replace("/", "~1"))
-    return "".join(f"/{part}" for part in parts)
-
-
-def _holds(container: object, part: str | int) -> bool:
-    if isinstance(container, list):
-        return isinstance(part, int) and part < len(container)
-    return isinstance(container, dict) and part in container
-
-
-def _invalid(where: str, errors: list[ErrorDetails], given: object) -> InvalidInput:
-    fields = tuple(
-        FieldError(json_pointer(error["loc"], given, absent=error["type"] == "missing"), _message(error))
-        for error in errors
-    )
+def _invalid(where: str, error: ValidationError, given: object) -> InvalidInput:
+    fields = wrong_fields(error, given)
     names = ", ".join(dict.fromkeys(field.path or "the whole" for field in fields))
     return InvalidInput(f"the {where} has wrong fields: {names}", fields)
-
-
-def _message(error: ErrorDetails) -> str:
-    if error["type"] == "value_error":
-        return str(error["ctx"]["error"])
-    message = MESSAGES.get(error["type"], error["msg"])
-    return message[:1].lower() + message[1:]
 
 
 def _is_list(model: type[BaseModel], name: str) -> bool:
