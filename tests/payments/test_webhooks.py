@@ -9,11 +9,12 @@ from sqlalchemy import func, select
 from tests.fakes import FakeStripe, Fault, sign
 from tests.payments.conftest import NOW
 from tollkeeper.invoices.tables import Invoice
-from tollkeeper.payments.apply_events import MAY_FOLLOW, apply_stripe_events
+from tollkeeper.payments.apply_events import apply_stripe_events
 from tollkeeper.payments.client import StripeAccount
 from tollkeeper.payments.reread import reread_open_invoices
 from tollkeeper.payments.sync import sync_due_invoices
 from tollkeeper.payments.tables import StripeEvent
+from tollkeeper.payments.take_over import MAY_FOLLOW
 from tollkeeper.payments.webhooks import BadWebhook, WebhookSettings, receive_webhook
 from tollkeeper.storage.session import Database
 
@@ -32,7 +33,7 @@ def synced(database: Database, fake: FakeStripe, account: StripeAccount, issued:
 
 def receive(database: Database, body: bytes) -> bool:
     with database.transaction() as session:
-        return receive_webhook(session, body, sign(body, NEW, STAMP), SETTINGS, now=NOW)
+        return receive_webhook(session, body, sign(body, NEW, STAMP), SETTINGS, machine_now=NOW, now=NOW)
 
 
 def test_a_payment_makes_the_invoice_paid(
@@ -164,7 +165,7 @@ def test_an_unknown_type_is_taken_and_closed(
 def test_a_timestamp_off_in_either_direction_is_refused(database: Database, synced: FakeStripe, offset: int) -> None:
     body = synced.event("invoice.paid", "in_1")
     with database.transaction() as session, pytest.raises(BadWebhook, match="5 minutes"):
-        receive_webhook(session, body, sign(body, NEW, STAMP + offset), SETTINGS, now=NOW)
+        receive_webhook(session, body, sign(body, NEW, STAMP + offset), SETTINGS, machine_now=NOW, now=NOW)
 
 
 @pytest.mark.parametrize("secret", [OLD, NEW])
@@ -172,7 +173,7 @@ def test_a_timestamp_off_in_either_direction_is_refused(database: Database, sync
 def test_each_of_the_secrets_is_good(database: Database, synced: FakeStripe, secret: str, offset: int) -> None:
     body = synced.event("invoice.paid", "in_1")
     with database.transaction() as session:
-        assert receive_webhook(session, body, sign(body, secret, STAMP + offset), SETTINGS, now=NOW)
+        assert receive_webhook(session, body, sign(body, secret, STAMP + offset), SETTINGS, machine_now=NOW, now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -189,12 +190,12 @@ def test_each_of_the_secrets_is_good(database: Database, synced: FakeStripe, sec
 )
 def test_what_is_not_stripe_s_is_refused(session: object, body: bytes, signature: str | None) -> None:
     with pytest.raises(BadWebhook):
-        receive_webhook(session, body, signature, SETTINGS, now=NOW)  # type: ignore[arg-type]  # the fixture's session
+        receive_webhook(session, body, signature, SETTINGS, machine_now=NOW, now=NOW)  # type: ignore[arg-type]  # the fixture's session
 
 
 def test_without_a_secret_nothing_is_taken(session: object) -> None:
     with pytest.raises(BadWebhook, match="TOLLKEEPER_STRIPE_WEBHOOK_SECRETS"):
-        receive_webhook(session, b"{}", "t=1,v1=1", WebhookSettings((), False), now=NOW)  # type: ignore[arg-type]
+        receive_webhook(session, b"{}", "t=1,v1=1", WebhookSettings((), False), machine_now=NOW, now=NOW)  # type: ignore[arg-type]
 
 
 def test_no_state_may_be_followed_by_one_before_it() -> None:
