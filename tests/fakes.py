@@ -11,20 +11,20 @@ import re
 import socket
 import sys
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 import stripe
 
-from tests.stripe_schema import problems_of
+from tests.stripe_schema import problems_of, read_form
 
 API_KEY = "sk_test_of_the_fake"
 CREATED = 1_767_225_600  # 2026-01-01
+NO_OBJECTS = {"200_page": b"<html>\xff", "200_empty": b"", "200_list": b"[]", "200_no_id": b"{}"}
 
 
 class Refused(Exception):
@@ -38,7 +38,10 @@ class Refused(Exception):
 
 @dataclass
 class Fault:
-    """One failure to inject: `how` is drop_before, drop_after, 500_saved, 500_after, 429, 402, 401, 409 or 503."""
+    """One failure to inject: `how` is drop_before, drop_after, 429, 401, 409 or 503 (nothing is kept under the key),
+    500_saved, 503_saved, 402_saved, 500_after, or the work done and an answer of 200 that is a proxy's page, is
+    empty, or is no object of Stripe: 200_page, 200_empty, 200_list, 200_no_id.
+    """
 
     request: str
     how: str
@@ -63,6 +66,7 @@ class FakeStripe:
     faults: list[Fault] = field(default_factory=list)
     keys: dict[str, Kept] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
+    made_invoices: int = 0
     extra_cents: int = 0
     customer_balance: int = 0
     url: str = ""
@@ -71,6 +75,11 @@ class FakeStripe:
     def count(self, request: str) -> int:
         """Return how many requests like "POST /v1/invoices" came."""
         return sum(1 for method, path, _, _ in self.requests if re.fullmatch(request, f"{method} {path}"))
+
+    def take_number(self) -> int:
+        """Return the next number of an invoice; that of a deleted one is not used again."""
+        self.made_invoices += 1
+        return self.made_invoices
 
     def forget_keys(self) -> None:
         """Let 24 hours pass."""
@@ -147,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "drop_before":
             self._drop()
             return
-        if fault in {"429", "402", "401", "409", "503"}:
+        if fault in {"429", "401", "409", "503"}:
             self._answer(int(fault), _error("api_error", f"injected {fault}", code=f"injected_{fault}"))
             return
         if problems:
@@ -156,6 +165,9 @@ class _Handler(BaseHTTPRequestHandler):
         status, answer, replayed = self._idempotent(method, address.path, form, tree, key, fault)
         if fault == "drop_after":
             self._drop()
+            return
+        if fault in NO_OBJECTS:
+            self._send(200, NO_OBJECTS[fault])
             return
         self._answer(status, answer, replayed=replayed)
 
@@ -182,8 +194,8 @@ class _Handler(BaseHTTPRequestHandler):
         return (*kept.answer, False)
 
     def _do(self, method: str, path: str, tree: dict[str, Any], fault: str | None) -> tuple[int, dict[str, Any]]:
-        if fault == "500_saved":
-            return 500, _error("api_error", "injected")
+        if fault in {"500_saved", "503_saved", "402_saved"}:
+            return int(fault[:3]), _error("api_error", "injected")
         try:
             with self.stripe.lock:
                 answer = route(self.stripe, method, path, tree)
@@ -219,7 +231,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.shutdown(socket.SHUT_RDWR)
 
     def _answer(self, status: int, body: dict[str, Any], *, replayed: bool = False) -> None:
-        raw = json.dumps(body).encode()
+        self._send(status, json.dumps(body).encode(), replayed=replayed)
+
+    def _send(self, status: int, raw: bytes, *, replayed: bool = False) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(raw)))
@@ -234,29 +248,6 @@ def _error(kind: str, message: str, code: str | None = None) -> dict[str, Any]:
     return {"error": {"type": kind, "message": message, "code": code}}
 
 
-def read_form(text: str) -> dict[str, Any]:
-    """Read `a[b][0]=1` into {"a": {"b": ["1"]}}; refuse a name that comes twice."""
-    tree: dict[str, Any] = {}
-    pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text))
-    assert all(count == 1 for count in Counter(name for name, _ in pairs).values()), text
-    for name, value in pairs:
-        steps = re.findall(r"[^\[\]]+", name)
-        here = tree
-        for step in steps[:-1]:
-            here = here.setdefault(step, {})
-        here[steps[-1]] = value
-    return _lists(tree)
-
-
-def _lists(branch: Any) -> Any:
-    if not isinstance(branch, dict):
-        return branch
-    whole = {key: _lists(value) for key, value in branch.items()}
-    if whole and sorted(whole) == sorted(str(index) for index in range(len(whole))):
-        return [whole[str(index)] for index in range(len(whole))]
-    return whole
-
-
 def route(account: FakeStripe, method: str, path: str, tree: dict[str, Any]) -> dict[str, Any]:
     """Do what a request asks."""
     parts = path.removeprefix("/v1/").split("/")
@@ -264,6 +255,7 @@ def route(account: FakeStripe, method: str, path: str, tree: dict[str, Any]) -> 
     acts = {
         "POST customers ": _create_customer,
         "GET customers ": _list_customers,
+        "POST customers /id": _update_customer,
         "POST invoices ": _create_invoice,
         "GET invoices ": _list_invoices,
         "GET invoices /id": _get,
@@ -284,7 +276,16 @@ def _create_customer(account: FakeStripe, tree: dict[str, Any]) -> dict[str, Any
 
 
 def _list_customers(account: FakeStripe, tree: dict[str, Any]) -> dict[str, Any]:
-    return _page([c for c in account.customers.values() if tree.get("email") in {None, c.get("email")}], tree)
+    newest_first = reversed(account.customers.values())
+    return _page([c for c in newest_first if tree.get("email") in {None, c.get("email")}], tree)
+
+
+def _update_customer(account: FakeStripe, tree: dict[str, Any], customer_id: str) -> dict[str, Any]:
+    if customer_id not in account.customers:
+        raise Refused(404, "invalid_request_error", "No such customer", "resource_missing", "id")
+    customer = {**account.customers[customer_id], **tree}
+    account.customers[customer_id] = {name: value for name, value in customer.items() if value != ""}
+    return account.customers[customer_id]
 
 
 def _create_invoice(account: FakeStripe, tree: dict[str, Any]) -> dict[str, Any]:
@@ -295,12 +296,12 @@ def _create_invoice(account: FakeStripe, tree: dict[str, Any]) -> dict[str, Any]
     if tree.get("collection_method") == "send_invoice":
         if not account.customers[tree["customer"]].get("email"):
             raise Refused(400, "invalid_request_error", "Missing email.", None, "customer")
-        if not tree.get("days_until_due"):
+        if "days_until_due" not in tree:
             raise Refused(400, "invalid_request_error", "days_until_due is missing", None, "days_until_due")
     elif "days_until_due" in tree:
         raise Refused(400, "invalid_request_error", "only with send_invoice", None, "days_until_due")
     invoice = {
-        "id": f"in_{len(account.invoices) + 1}", "object": "invoice", "created": CREATED, "status": "draft",
+        "id": f"in_{account.take_number()}", "object": "invoice", "created": CREATED, "status": "draft",
         "livemode": False, "total": 0, "amount_due": 0, "amount_paid": 0, "hosted_invoice_url": None,
         "starting_balance": account.customer_balance, "metadata": {}, **tree, "lines": _page([], {}),
     }  # fmt: skip
@@ -309,7 +310,10 @@ def _create_invoice(account: FakeStripe, tree: dict[str, Any]) -> dict[str, Any]
 
 
 def _list_invoices(account: FakeStripe, tree: dict[str, Any]) -> dict[str, Any]:
-    return _page([i for i in account.invoices.values() if tree.get("customer") in {None, i["customer"]}], tree)
+    if tree.get("customer") not in {None, *account.customers}:
+        raise Refused(400, "invalid_request_error", "No such customer", "resource_missing", "customer")
+    newest_first = reversed(account.invoices.values())
+    return _page([i for i in newest_first if tree.get("customer") in {None, i["customer"]}], tree)
 
 
 def _invoice(account: FakeStripe, invoice_id: str) -> dict[str, Any]:

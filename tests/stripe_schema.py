@@ -1,14 +1,17 @@
-"""Check form-encoded requests against the SDK's own TypedDicts: the schema of exactly the installed API version."""
+"""Read form-encoded requests and check them by the SDK's own TypedDicts: the schema of the installed API version."""
 
 import re
 import types
+from collections import Counter
 from decimal import Decimal
 from typing import Any, Literal, NotRequired, Required, Union, get_args, get_origin, get_type_hints
+from urllib.parse import parse_qsl
 
 from stripe import RequestOptions
 from stripe.params import (
     CustomerCreateParams,
     CustomerListParams,
+    CustomerUpdateParams,
     InvoiceAddLinesParams,
     InvoiceCreateParams,
     InvoiceFinalizeInvoiceParams,
@@ -22,6 +25,7 @@ from typing_extensions import is_typeddict
 OPERATIONS: dict[tuple[str, str], Any] = {
     ("POST", r"/v1/customers"): CustomerCreateParams,
     ("GET", r"/v1/customers"): CustomerListParams,
+    ("POST", r"/v1/customers/[^/]+"): CustomerUpdateParams,
     ("POST", r"/v1/invoices"): InvoiceCreateParams,
     ("GET", r"/v1/invoices"): InvoiceListParams,
     ("GET", r"/v1/invoices/[^/]+"): None,
@@ -34,6 +38,29 @@ OPERATIONS: dict[tuple[str, str], Any] = {
 }
 # They are options of the SDK's call, not parameters on the wire.
 NOT_ON_THE_WIRE = frozenset(RequestOptions.__annotations__)
+
+
+def read_form(text: str) -> dict[str, Any]:
+    """Read `a[b][0]=1` into {"a": {"b": ["1"]}}; refuse a name that comes twice."""
+    tree: dict[str, Any] = {}
+    pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text))
+    assert all(count == 1 for count in Counter(name for name, _ in pairs).values()), text
+    for name, value in pairs:
+        steps = re.findall(r"[^\[\]]+", name)
+        here = tree
+        for step in steps[:-1]:
+            here = here.setdefault(step, {})
+        here[steps[-1]] = value
+    return _lists(tree)
+
+
+def _lists(branch: Any) -> Any:
+    if not isinstance(branch, dict):
+        return branch
+    whole = {key: _lists(value) for key, value in branch.items()}
+    if whole and sorted(whole) == sorted(str(index) for index in range(len(whole))):
+        return [whole[str(index)] for index in range(len(whole))]
+    return whole
 
 
 def problems_of(method: str, path: str, tree: dict[str, Any]) -> list[str]:

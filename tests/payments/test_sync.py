@@ -22,6 +22,8 @@ from tollkeeper.payments.tables import StripeRequest, StripeSync, SyncState
 from tollkeeper.storage.session import Database
 
 CREATE, ADD, FINALIZE = "POST /v1/invoices", r"POST /v1/invoices/\w+/add_lines", r"POST /v1/invoices/\w+/finalize"
+HOW = ["drop_before", "drop_after", "500_saved", "500_after", "429", "409", "503"]
+HOW += ["200_page", "200_empty", "200_list", "200_no_id", "503_saved", "402_saved"]
 Now = Callable[[], Invoice]
 SyncRow = Callable[[], StripeSync]
 
@@ -101,7 +103,7 @@ def test_a_second_run_sends_nothing(
 
 
 @pytest.mark.parametrize("request_name", ["POST /v1/customers", CREATE, ADD, FINALIZE, r"GET /v1/invoices/\w+"])
-@pytest.mark.parametrize("how", ["drop_before", "drop_after", "500_saved", "500_after", "429", "409", "503"])
+@pytest.mark.parametrize("how", HOW)
 def test_every_fault_at_every_request_ends_in_one_invoice(
     database: Database, fake: FakeStripe, account: StripeAccount, issued: Invoice, request_name: str, how: str
 ) -> None:
@@ -202,7 +204,10 @@ def test_a_wrong_request_stops_with_its_code_and_a_corrected_one_takes_a_new_key
         )
     sync_due_invoices(database, account, now=NOW)
     assert sync_row().state == "stopped"
-    assert invoice().stripe_problem == "create_invoice: Stripe answered 400: resource_missing at customer"
+    assert invoice().stripe_problem == (
+        "create_invoice: Stripe answered 400: resource_missing at customer; Stripe has no such customer: "
+        "if the key is right, a retry makes it anew"
+    )
     with database.transaction() as session:
         retry_sync(session, issued.id, now=NOW)
     sync_due_invoices(database, account, now=NOW)

@@ -25,6 +25,7 @@ class Refusal:
     code: str
     reason: str
     is_rate_limit: bool = False
+    is_missing: bool = False  # what the request is about is not there, or not there any more
 
 
 def read_refusal(error: stripe.StripeError) -> Refusal:
@@ -39,17 +40,25 @@ def read_refusal(error: stripe.StripeError) -> Refusal:
         return Refusal(Next.REPEAT, code, "Stripe asks to go slower", is_rate_limit=True)
     parameter = getattr(error, "param", None)
     place = f" at {parameter}" if parameter else ""
-    return Refusal(_next_after(status), code, f"Stripe answered {status}: {code}{place}")
+    reason = f"Stripe answered {status}: {code}{place}"
+    return Refusal(_next_after(error, status), code, reason, is_missing=status == 404 or code == "resource_missing")
 
 
-def _next_after(status: int) -> Next:
-    if status in {409, 503}:
+def _next_after(error: stripe.StripeError, status: int) -> Next:
+    if status == 503 and _is_replay(error):
+        return Next.LOOK  # the key has this answer for a day
+    if status < 400 or status in {409, 503}:
         return Next.REPEAT
     if status >= 500:
         return Next.LOOK
     if status in {401, 403}:
         return Next.STOP_ACCOUNT
     return Next.STAYS_OPEN if status == 402 else Next.STOP
+
+
+def _is_replay(error: stripe.StripeError) -> bool:
+    headers = {name.lower(): value for name, value in dict(error.headers or {}).items()}
+    return headers.get("idempotent-replayed") == "true"
 
 
 def _code_of(error: stripe.StripeError) -> str:

@@ -7,14 +7,13 @@ import structlog
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from tollkeeper.invoices.close_invoice import settle_payment
-from tollkeeper.invoices.tables import Invoice, InvoiceStatus
+from tollkeeper.invoices.tables import Invoice
 from tollkeeper.payments.answers import Next, wait_before_repeat
 from tollkeeper.payments.client import StripeAccount
-from tollkeeper.payments.exponents import to_stripe_amount
+from tollkeeper.payments.find import read_invoice
 from tollkeeper.payments.outbox import StripeRefused
-from tollkeeper.payments.push_invoice import read_invoice
 from tollkeeper.payments.tables import StripeEvent
+from tollkeeper.payments.take_over import take_over
 from tollkeeper.storage.session import Database
 
 log = structlog.get_logger()
@@ -22,16 +21,6 @@ log = structlog.get_logger()
 # An event may be here before our own commit that names the invoice.
 UNKNOWN_INVOICE_PATIENCE = timedelta(hours=1)
 MOST_A_RUN = 200
-
-# Which status at Stripe may follow which; anything else is an event that came late.
-MAY_FOLLOW: dict[str | None, frozenset[str]] = {
-    None: frozenset({"draft", "open", "paid", "void", "uncollectible"}),
-    "draft": frozenset({"open", "paid", "void", "uncollectible"}),
-    "open": frozenset({"paid", "void", "uncollectible"}),
-    "uncollectible": frozenset({"paid", "void"}),
-    "paid": frozenset(),
-    "void": frozenset(),
-}
 
 
 def apply_stripe_events(database: Database, account: StripeAccount, *, now: datetime) -> int:
@@ -100,40 +89,6 @@ def _problem_of(event_type: str) -> str | None:
         "invoice.payment_action_required": "the customer has to confirm the payment at Stripe",
         "invoice.finalization_failed": "Stripe could not finalize the invoice",
     }.get(event_type)
-
-
-def take_over(session: Session, invoice_id: str, found: Any, problem: str | None, *, now: datetime) -> str:
-    """Move our invoice to what Stripe has, if that is forward; return what was done, in words."""
-    invoice = session.get_one(Invoice, invoice_id, with_for_update=True)
-    if invoice.stripe_id is None:
-        invoice.stripe_id = str(found.id)
-    if invoice.stripe_id != found.id:
-        return f"ignored: the invoice is {invoice.stripe_id} at Stripe, not {found.id}"
-    invoice.hosted_invoice_url = getattr(found, "hosted_invoice_url", None) or invoice.hosted_invoice_url
-    status = str(found.status)
-    if status not in MAY_FOLLOW[invoice.stripe_status]:
-        if status == invoice.stripe_status == "open" and problem is not None:
-            invoice.stripe_problem = problem
-            return "noted"
-        return f"nothing to do: {invoice.stripe_status} is not followed by {status}"
-    invoice.stripe_status = status
-    invoice.stripe_problem = problem
-    _settle(session, invoice, found, status, now=now)
-    return f"now {status}"
-
-
-def _settle(session: Session, invoice: Invoice, found: Any, status: str, *, now: datetime) -> None:
-    if status == "paid":
-        # The status alone proves nothing: a tiny invoice is "paid" without money (docs/stripe.md).
-        paid_enough = found.amount_paid >= to_stripe_amount(invoice.total_minor, invoice.currency)
-        if not paid_enough:
-            invoice.stripe_problem = f"Stripe says paid, but only {found.amount_paid} was paid"
-        elif invoice.status in {InvoiceStatus.ISSUED, InvoiceStatus.UNCOLLECTIBLE}:
-            settle_payment(session, invoice, now=now)
-    elif status == "void" and invoice.status != InvoiceStatus.VOID:
-        invoice.stripe_problem = "voided at Stripe but not here: void it here as well, or issue it anew"
-    elif status == "uncollectible" and invoice.status == InvoiceStatus.ISSUED:
-        invoice.status = InvoiceStatus.UNCOLLECTIBLE
 
 
 def _postpone(database: Database, event: StripeEvent, refused: StripeRefused, *, now: datetime) -> None:

@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 from tollkeeper.invoices.tables import Invoice, InvoiceStatus
 from tollkeeper.payments.client import StripeAccount
 from tollkeeper.payments.exponents import to_stripe_amount
+from tollkeeper.payments.find import read_invoice
 from tollkeeper.payments.outbox import StripeRefused
-from tollkeeper.payments.push_invoice import read_invoice
 from tollkeeper.payments.tables import StripeRequest
 
 FITTING = {
@@ -27,13 +27,20 @@ def check_stripe(session: Session, account: StripeAccount) -> list[str]:
         .where(Invoice.stripe_id.is_not(None), Invoice.stripe_is_stand_in == account.is_stand_in)
         .order_by(Invoice.sequence_number)
     ).all()
-    return [*_made_twice(session), *(problem for invoice in invoices for problem in _compare(invoice, account))]
+    return [
+        *_made_twice(session, account.name),
+        *(problem for invoice in invoices for problem in _compare(invoice, account)),
+    ]
 
 
-def _made_twice(session: Session) -> Iterator[str]:
+def _made_twice(session: Session, account: str) -> Iterator[str]:
     """Two answered creations of one invoice are fine only if the first one's draft was deleted."""
     answered = session.scalars(
-        select(StripeRequest).where(StripeRequest.operation == "create_invoice", StripeRequest.answered_at.is_not(None))
+        select(StripeRequest).where(
+            StripeRequest.account == account,
+            StripeRequest.operation == "create_invoice",
+            StripeRequest.answered_at.is_not(None),
+        )
     )
     seen: dict[str, str] = {}
     for request in answered:

@@ -1,5 +1,6 @@
 """Make the Stripe client: per instance, with timeouts, two retries, no telemetry; or the stand-in."""
 
+import json
 import threading
 import time
 from collections.abc import Mapping
@@ -47,12 +48,33 @@ class PacedRequestsClient(stripe.RequestsClient):
     def request(  # type: ignore[override]
         self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None
     ) -> tuple[bytes, int, Mapping[str, str]]:
-        """Wait for this request's turn, then send it."""
+        """Wait for this request's turn, then send it; an answer of no use counts as none, and is asked for again."""
         with self._lock:
             turn = max(self._next_at, time.monotonic())
             self._next_at = turn + self._least_gap_seconds
         time.sleep(max(0.0, turn - time.monotonic()))
-        return super().request(method, url, headers, post_data)
+        body, status, answered_headers = super().request(method, url, headers, post_data)
+        return _checked(body, status), status, answered_headers
+
+
+def _checked(body: bytes, status: int) -> bytes:
+    """Return the body as text that the SDK can read; raises APIConnectionError for a success that is none.
+
+    A proxy's page or a body that was cut off says nothing about whether the work was done, just as silence does.
+    The SDK would take it for a refusal, or fail with an error that is none of its own.
+    """
+    text = body.decode(errors="replace")
+    if status >= 400:
+        return text.encode()
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict) or not (answer.get("id") or answer.get("object") == "list"):
+        message = f"the answer of {status} is no object of Stripe"
+        # the SDK's errors have no types of their own
+        raise stripe.APIConnectionError(message, should_retry=True)  # type: ignore[no-untyped-call]
+    return body
 
 
 def open_stripe(

@@ -2,8 +2,8 @@
 
 from tollkeeper.invoices.tables import Invoice
 from tollkeeper.payments.client import StripeAccount
+from tollkeeper.payments.find import read_invoice
 from tollkeeper.payments.outbox import StripeRefused
-from tollkeeper.payments.push_invoice import read_invoice
 
 
 def read_hosted_url(account: StripeAccount, invoice: Invoice) -> str | None:

@@ -59,14 +59,16 @@ def perform(database: Database, operation: Operation, *, now: datetime) -> str:
             if found is not None:
                 _note_answer(session, request.idempotency_key, found, now=now)
                 return found
-            request = _next_request(session, operation, request, request.parameters, now=now)
+            request = _insert_request(session, operation, request.attempt + 1, operation.parameters, now=now)
     return _send(database, operation, request, now=now)
 
 
-def forget_answers(session: Session, subject_id: str, reason: str) -> None:
-    """Make the next run start anew for this subject, under new keys: its objects at Stripe were deleted."""
+def forget_answers(session: Session, account: str, subject_id: str, reason: str) -> None:
+    """Make the next run look and start anew for this subject, under new keys: its objects at Stripe are gone."""
     session.execute(
-        update(StripeRequest).where(StripeRequest.subject_id == subject_id).values(error=reason, answered_at=None)
+        update(StripeRequest)
+        .where(StripeRequest.account == account, StripeRequest.subject_id == subject_id)
+        .values(error=reason, answered_at=None, is_doubtful=True)
     )
 
 
@@ -123,12 +125,6 @@ def _current_request(session: Session, operation: Operation, *, now: datetime) -
     return latest
 
 
-def _next_request(
-    session: Session, operation: Operation, latest: StripeRequest, parameters: Mapping[str, Any], *, now: datetime
-) -> StripeRequest:
-    return _insert_request(session, operation, latest.attempt + 1, parameters, now=now)
-
-
 def _insert_request(
     session: Session, operation: Operation, attempt: int, parameters: Mapping[str, Any], *, now: datetime
 ) -> StripeRequest:
@@ -160,7 +156,8 @@ def _note_answer(session: Session, key: str, stripe_id: str, *, now: datetime) -
 
 
 def _note_refusal(session: Session, key: str, refusal: Refusal, *, is_reused_key: bool) -> None:
-    doubtful = refusal.next is Next.LOOK or is_reused_key
+    # a declined card (402) is an answer that the key keeps, as a 500 is
+    doubtful = refusal.next in {Next.LOOK, Next.STAYS_OPEN} or is_reused_key
     final = refusal.next is Next.STOP
     session.execute(
         update(StripeRequest)

@@ -1,7 +1,6 @@
 """Bring one issued invoice to Stripe: customer, draft, lines, compare, finalize (docs/stripe.md)."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,17 +10,19 @@ from sqlalchemy import update
 from tollkeeper.invoices.tables import Invoice
 from tollkeeper.payments.answers import read_refusal
 from tollkeeper.payments.client import StripeAccount
+from tollkeeper.payments.find import find_invoice, read_invoice, read_lines
 from tollkeeper.payments.outbox import Operation, StripeRefused, forget_answers, perform
+from tollkeeper.payments.push_customer import CustomerPush, ensure_customer, forget_customer
 from tollkeeper.payments.statement import Statement
-from tollkeeper.payments.tables import StripeCustomer
+from tollkeeper.payments.take_over import disagreement, take_over
 from tollkeeper.storage.session import Database
-from tollkeeper.storage.upsert import insert_ignoring
 
-PAGE = 100
+# These name the customer's id; what else is missing is the invoice.
+ABOUT_THE_CUSTOMER = frozenset({"create_invoice", "look for create_invoice", "update_customer"})
 
 
 class Mismatch(Exception):
-    """Stripe's draft is not our invoice; it was deleted, and a person has to look."""
+    """Stripe's invoice is not ours, and a person has to look; if it was a draft, it was deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,70 +40,39 @@ class Push:
         return self.account.client.v1.invoices
 
 
-def push_invoice(push: Push) -> None:
-    """Do what is missing of the way; raises StripeRefused or Mismatch.
+def push_invoice(push: Push) -> str | None:
+    """Do what is missing of the way; return what a person has to put right afterwards, mostly nothing.
 
-    Every step finds out whether it was done before, so this may be cut off anywhere and called again.
+    Every step finds out whether it was done before, so this may be cut off anywhere and called again. Raises
+    StripeRefused or Mismatch.
     """
-    customer = _ensure_customer(push)
+    try:
+        return _push(push)
+    except StripeRefused as refused:
+        if not refused.refusal.is_missing:
+            raise
+        raise _forget_what_is_gone(push, refused) from None
+
+
+def _push(push: Push) -> str | None:
+    statement = push.statement
+    customer = ensure_customer(
+        CustomerPush(push.database, push.account, statement.customer_id, statement.customer, push.now)
+    )
     draft = _ensure_draft(push, customer)
     _note_on_invoice(push, {"stripe_id": draft})
-    for part, chunk in enumerate(push.statement.chunks):
+    for part, chunk in enumerate(statement.chunks):
         _ensure_lines(push, draft, part, [line.as_parameters() for line in chunk])
     found = read_invoice(push.account, draft)
     if found.status == "draft":
-        _compare(push, found)
+        _compare_draft(push, found)
         _ensure_finalized(push, draft)
         found = read_invoice(push.account, draft)
-    note = {"stripe_status": found.status, "hosted_invoice_url": getattr(found, "hosted_invoice_url", None)}
-    _note_on_invoice(push, {**note, "stripe_problem": None})
-
-
-def read_invoice(account: StripeAccount, stripe_id: str) -> Any:
-    """Return the invoice as Stripe has it now; raises StripeRefused."""
-    if not stripe_id:
-        raise ValueError("an empty id would ask for the list")
-    try:
-        return account.client.v1.invoices.retrieve(stripe_id)
-    except stripe.StripeError as error:
-        raise StripeRefused("retrieve_invoice", read_refusal(error)) from None
-
-
-def _ensure_customer(push: Push) -> str:
-    statement = push.statement
-    with push.database.snapshot() as session:
-        known = session.get(StripeCustomer, (statement.customer_id, push.account.name))
-    if known is not None:
-        return known.stripe_id
-    customers: Any = push.account.client.v1.customers
-
-    def find() -> str | None:
-        wanted = {"limit": PAGE} | ({"email": statement.customer["email"]} if "email" in statement.customer else {})
-        found = customers.list(wanted).auto_paging_iter()
-        return _first_with(found, "tollkeeper_customer_id", statement.customer_id)
-
-    operation = Operation(
-        account=push.account.name,
-        name="create_customer",
-        subject_id=statement.customer_id,
-        parameters=statement.customer,
-        send=lambda parameters, options: str(customers.create(parameters, options).id),
-        find=find,
-    )
-    stripe_id = perform(push.database, operation, now=push.now)
-    with push.database.transaction() as session:
-        row = {"customer_id": statement.customer_id, "account": push.account.name, "stripe_id": stripe_id}
-        insert_ignoring(session, StripeCustomer, [row | {"created_at": push.now}])
-    return stripe_id
+    return _take_over(push, found)
 
 
 def _ensure_draft(push: Push, customer: str) -> str:
     statement = push.statement
-
-    def find() -> str | None:
-        found = push.invoices.list({"customer": customer, "limit": PAGE}).auto_paging_iter()
-        return _first_with(found, "tollkeeper_invoice_id", statement.invoice_id)
-
     operation = Operation(
         account=push.account.name,
         name="create_invoice",
@@ -120,7 +90,7 @@ def _ensure_draft(push: Push, customer: str) -> str:
             },
         },
         send=lambda parameters, options: str(push.invoices.create(parameters, options).id),
-        find=find,
+        find=lambda: find_invoice(push.account, customer, statement.invoice_id),
     )
     return perform(push.database, operation, now=push.now)
 
@@ -130,15 +100,6 @@ def _collection(statement: Statement) -> dict[str, Any]:
     if "email" in statement.customer:
         return {"collection_method": "send_invoice", "days_until_due": statement.days_until_due}
     return {"collection_method": "charge_automatically"}
-
-
-def _first_with(found: Iterator[Any], key: str, value: str) -> str | None:
-    # Never by search, which lags behind; a list is consistent.
-    for candidate in found:
-        metadata = getattr(candidate, "metadata", None)
-        if metadata is not None and getattr(metadata, key, None) == value:
-            return str(candidate.id)
-    return None
 
 
 def _ensure_lines(push: Push, draft: str, part: int, lines: list[dict[str, Any]]) -> None:
@@ -160,43 +121,47 @@ def _ensure_lines(push: Push, draft: str, part: int, lines: list[dict[str, Any]]
     perform(push.database, operation, now=push.now)
 
 
-def read_lines(account: StripeAccount, stripe_id: str) -> list[Any]:
-    """Return all lines of an invoice at Stripe."""
-    services: Any = account.client.v1.invoices
-    return list(services.line_items.list(stripe_id, {"limit": PAGE}).auto_paging_iter())
-
-
-def _compare(push: Push, found: Any) -> None:
+def _compare_draft(push: Push, found: Any) -> None:
     """Check that the draft is our invoice to the smallest unit, else delete it: nothing wrong is ever finalized."""
+    differs = _differences(push, found)
+    if differs:
+        _delete_draft(push, found.id)
+        raise Mismatch(f"{differs}; Stripe's draft was deleted")
+
+
+def _differences(push: Push, found: Any) -> str:
     ours = push.statement
-    shown = getattr(found, "lines", None)
-    count = len(read_lines(push.account, found.id)) if shown is None or shown.has_more else len(shown.data)
     differs = [
         f"{name} is {theirs} at Stripe, {expected} here"
         for name, theirs, expected in (
             ("total", found.total, ours.total),
             ("currency", found.currency, ours.currency.lower()),
-            ("number of lines", count, len(ours.lines)),
+            ("number of lines", _count_lines(push, found), len(ours.lines)),
             ("starting balance", getattr(found, "starting_balance", 0) or 0, 0),
         )
         if theirs != expected
     ]
-    if not differs:
-        return
-    _delete_draft(push, found.id)
-    raise Mismatch("; ".join(differs) + "; Stripe's draft was deleted")
+    return "; ".join(differs)
+
+
+def _count_lines(push: Push, found: Any) -> int:
+    shown = getattr(found, "lines", None)
+    if shown is not None and not shown.has_more:
+        return len(shown.data)
+    try:
+        return len(read_lines(push.account, found.id))
+    except stripe.StripeError as error:
+        raise StripeRefused("list_lines", read_refusal(error)) from None
 
 
 def _delete_draft(push: Push, draft: str) -> None:
     try:
         push.invoices.delete(draft)
     except stripe.StripeError as error:
-        raise StripeRefused("delete_draft", read_refusal(error)) from None
-    with push.database.transaction() as session:
-        forget_answers(session, push.statement.invoice_id, "the draft was deleted")
-        session.execute(
-            update(Invoice).where(Invoice.id == push.statement.invoice_id).values(stripe_id=None, stripe_status=None)
-        )
+        refusal = read_refusal(error)
+        if not refusal.is_missing:  # else a try whose answer was lost has deleted it
+            raise StripeRefused("delete_draft", refusal) from None
+    _forget_draft(push, "the draft was deleted")
 
 
 def _ensure_finalized(push: Push, draft: str) -> None:
@@ -209,6 +174,36 @@ def _ensure_finalized(push: Push, draft: str) -> None:
         find=lambda: draft if read_invoice(push.account, draft).status != "draft" else None,
     )
     perform(push.database, operation, now=push.now)
+
+
+def _take_over(push: Push, found: Any) -> str | None:
+    """Note the final invoice here; raises Mismatch if somebody changed it at Stripe before it was final."""
+    with push.database.transaction() as session:
+        take_over(session, push.statement.invoice_id, found, None, now=push.now)
+        problem = disagreement(session.get_one(Invoice, push.statement.invoice_id), found)
+    differs = _differences(push, found) if found.status != "void" else ""
+    if differs:
+        raise Mismatch(f"{differs}; it is {found.status} at Stripe: void it there, then void it here")
+    return problem
+
+
+def _forget_what_is_gone(push: Push, refused: StripeRefused) -> StripeRefused:
+    """Let a retry make anew what Stripe does not know: deleted there, or the key is of another account."""
+    is_customer = refused.operation in ABOUT_THE_CUSTOMER
+    what = "customer" if is_customer else "invoice"
+    reason = f"{refused.refusal.reason}; Stripe has no such {what}: if the key is right, a retry makes it anew"
+    if is_customer:
+        with push.database.transaction() as session:
+            forget_customer(session, push.account, push.statement.customer_id, reason)
+    else:
+        _forget_draft(push, reason)
+    return StripeRefused(refused.operation, replace(refused.refusal, reason=reason))
+
+
+def _forget_draft(push: Push, reason: str) -> None:
+    with push.database.transaction() as session:
+        forget_answers(session, push.account.name, push.statement.invoice_id, reason)
+    _note_on_invoice(push, {"stripe_id": None, "stripe_status": None, "hosted_invoice_url": None})
 
 
 def _note_on_invoice(push: Push, columns: dict[str, Any]) -> None:

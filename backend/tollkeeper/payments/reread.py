@@ -3,13 +3,15 @@
 from datetime import datetime, timedelta
 
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
 from tollkeeper.invoices.tables import Invoice
-from tollkeeper.payments.apply_events import take_over
+from tollkeeper.payments.answers import Next
 from tollkeeper.payments.client import StripeAccount
+from tollkeeper.payments.find import read_invoice
 from tollkeeper.payments.outbox import StripeRefused
-from tollkeeper.payments.push_invoice import read_invoice
 from tollkeeper.payments.tables import StripeSync, SyncState
+from tollkeeper.payments.take_over import take_over
 from tollkeeper.storage.session import Database
 
 LEAST_AGE = timedelta(hours=1)
@@ -26,13 +28,27 @@ def reread_open_invoices(database: Database, account: StripeAccount, *, now: dat
     for invoice_id, stripe_id in _read_longest_ago(database, account, now=now):
         try:
             found = read_invoice(account, stripe_id)
-        except StripeRefused:
-            break
+        except StripeRefused as refused:
+            if refused.refusal.next is not Next.STOP:
+                break
+            _note_problem(database, invoice_id, str(refused), now=now)
+            continue
         with database.transaction() as session:
             outcome = take_over(session, invoice_id, found, None, now=now)
-            session.execute(update(StripeSync).where(StripeSync.invoice_id == invoice_id).values(read_at=now))
+            _note_reading(session, invoice_id, now=now)
         changed += outcome.startswith("now ")
     return changed
+
+
+def _note_problem(database: Database, invoice_id: str, problem: str, *, now: datetime) -> None:
+    """Show that Stripe does not know it; the others go on."""
+    with database.transaction() as session:
+        session.execute(update(Invoice).where(Invoice.id == invoice_id).values(stripe_problem=problem))
+        _note_reading(session, invoice_id, now=now)
+
+
+def _note_reading(session: Session, invoice_id: str, *, now: datetime) -> None:
+    session.execute(update(StripeSync).where(StripeSync.invoice_id == invoice_id).values(read_at=now))
 
 
 def _read_longest_ago(database: Database, account: StripeAccount, *, now: datetime) -> list[tuple[str, str]]:
@@ -43,7 +59,7 @@ def _read_longest_ago(database: Database, account: StripeAccount, *, now: dateti
             .where(
                 StripeSync.state == SyncState.DONE,
                 StripeSync.read_at <= now - LEAST_AGE,
-                Invoice.stripe_status == "open",
+                Invoice.stripe_status.in_(["open", "uncollectible"]),
                 Invoice.stripe_is_stand_in == account.is_stand_in,
             )
             .order_by(StripeSync.read_at)

@@ -94,6 +94,12 @@ def _create_customer(session: Session, form: Tree) -> Tree:
     return _store(session, "cus_standin", "customer", customer)
 
 
+def _update_customer(session: Session, form: Tree, customer_id: str) -> Tree:
+    row = _get(session, customer_id, "customer")
+    row.body = {**row.body, **form}
+    return row.body
+
+
 def _list_customers(session: Session, form: Tree) -> Tree:
     return _page([c for c in _all(session, "customer") if form.get("email") in {None, c.get("email")}], form)
 
@@ -201,6 +207,7 @@ def _page(found: list[Tree], form: Tree) -> Tree:
 ROUTES: list[tuple[str, str, Callable[..., Tree]]] = [
     ("post", r"/v1/customers", _create_customer),
     ("get", r"/v1/customers", _list_customers),
+    ("post", r"/v1/customers/([^/]+)", _update_customer),
     ("post", r"/v1/invoices", _create_invoice),
     ("get", r"/v1/invoices", _list_invoices),
     ("get", r"/v1/invoices/([^/]+)", _get_invoice),

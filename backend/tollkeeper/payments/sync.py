@@ -22,7 +22,9 @@ from tollkeeper.storage.upsert import insert_ignoring
 
 log = structlog.get_logger()
 
-LEASE = timedelta(minutes=10)  # longer than all requests of one invoice with their timeouts and retries
+# As long as one request with its timeouts and retries. A lease only spares work: that nothing is done twice is the
+# doing of outbox.py, so it may end too early, and a short one lets a restart go on soon.
+LEASE = timedelta(minutes=2)
 ACCOUNT_REST = timedelta(minutes=5)
 MOST_A_RUN = 200
 ISSUE, FOLLOW = "issue", "follow"
@@ -127,22 +129,22 @@ def _sync_one(
 ) -> None:
     try:
         if sync.goal == FOLLOW:
-            follow_our_status(database, account, sync.invoice_id, now=now)
+            problem = follow_our_status(database, account, sync.invoice_id, now=now)
         else:
             statement = _statement(database, sync.invoice_id)
             if statement.is_below_minimum:
                 _hold(database, sync, statement, report)
                 return
-            push_invoice(Push(database, account, statement, now))
-    except (InvalidInput, Mismatch) as problem:
+            problem = push_invoice(Push(database, account, statement, now))
+    except (InvalidInput, Mismatch) as refused:
         report.stopped += 1
-        text = problem.fields[0].message if isinstance(problem, InvalidInput) else str(problem)
+        text = refused.fields[0].message if isinstance(refused, InvalidInput) else str(refused)
         _finish(database, sync, SyncState.STOPPED, text)
     except StripeRefused as refused:
         _note_refusal(database, sync, refused, report, now=now)
     else:
         report.done += 1
-        _finish(database, sync, SyncState.DONE, None)
+        _finish(database, sync, SyncState.DONE, problem)
 
 
 def _statement(database: Database, invoice_id: str) -> Statement:
@@ -174,7 +176,17 @@ def _note_refusal(
     if refusal.next is Next.STOP_ACCOUNT:
         report.account_refused = refusal.reason
         wait = ACCOUNT_REST
+        _rest(database, str(refused), due_at=now + wait)
     _wait(database, sync, refusal, str(refused), due_at=now + wait)
+
+
+def _rest(database: Database, problem: str, *, due_at: datetime) -> None:
+    """Let no invoice ask the account before this instant, and show on each what it waits for."""
+    waiting = (StripeSync.state == SyncState.WAITING) & (StripeSync.due_at < due_at)
+    with database.transaction() as session:
+        rested = select(StripeSync.invoice_id).where(waiting).scalar_subquery()
+        session.execute(update(Invoice).where(Invoice.id.in_(rested)).values(stripe_problem=problem))
+        session.execute(update(StripeSync).where(waiting).values(due_at=due_at, problem=problem))
 
 
 def _wait(database: Database, sync: StripeSync, refusal: Refusal, problem: str, *, due_at: datetime) -> None:

@@ -4,42 +4,85 @@ from datetime import datetime
 from typing import Any
 
 import stripe
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from tollkeeper.invoices.tables import Invoice, InvoiceStatus
 from tollkeeper.payments.answers import read_refusal
 from tollkeeper.payments.client import StripeAccount
+from tollkeeper.payments.find import find_invoice, read_invoice
 from tollkeeper.payments.outbox import Operation, StripeRefused, perform
-from tollkeeper.payments.push_invoice import read_invoice
+from tollkeeper.payments.tables import StripeRequest
+from tollkeeper.payments.take_over import disagreement
 from tollkeeper.storage.session import Database
 
 
-def follow_our_status(database: Database, account: StripeAccount, invoice_id: str, *, now: datetime) -> None:
+def follow_our_status(database: Database, account: StripeAccount, invoice_id: str, *, now: datetime) -> str | None:
     """Void the invoice at Stripe, or mark it paid out of band, as ours is; a draft there is deleted.
 
-    Does nothing if Stripe never had it, or is there already. Raises StripeRefused.
+    Return what a person has to put right afterwards, mostly nothing. Does nothing if Stripe never had it, or is
+    there already. Raises StripeRefused.
     """
     with database.snapshot() as session:
         invoice = session.get_one(Invoice, invoice_id)
-    if invoice.stripe_id is None:
-        return
-    services: Any = account.client.v1.invoices
-    found = read_invoice(account, invoice.stripe_id)
+    if invoice.stripe_is_stand_in and not account.is_stand_in:
+        return None  # this account never had it
+    stripe_id = invoice.stripe_id or _find_unnoted(database, account, invoice_id)
+    if stripe_id is None:
+        return None
+    found = _read(account, invoice, stripe_id)
+    if found is None:
+        return None
+    columns: dict[str, Any]
     if found.status == "draft":
-        _delete(services, invoice.stripe_id)
-        status: str | None = None
+        _delete(account, stripe_id)
+        columns = {"stripe_id": None, "stripe_status": None}
     elif found.status in {"open", "uncollectible"}:
         status = "void" if invoice.status == InvoiceStatus.VOID else "paid"
-        perform(database, _operation(account, invoice, status), now=now)
+        perform(database, _operation(account, invoice_id, stripe_id, status), now=now)
+        columns = {"stripe_id": stripe_id, "stripe_status": status}
     else:
-        status = str(found.status)
+        columns = {"stripe_id": stripe_id, "stripe_status": str(found.status)}
     with database.transaction() as session:
-        session.execute(update(Invoice).where(Invoice.id == invoice_id).values(stripe_status=status))
+        session.execute(update(Invoice).where(Invoice.id == invoice_id).values(**columns))
+    return disagreement(invoice, found)
 
 
-def _operation(account: StripeAccount, invoice: Invoice, status: str) -> Operation:
+def _read(account: StripeAccount, invoice: Invoice, stripe_id: str) -> Any:
+    """Return the invoice at Stripe; None for a draft that was deleted there, which asks nothing of anybody."""
+    try:
+        return read_invoice(account, stripe_id)
+    except StripeRefused as refused:
+        if refused.refusal.is_missing and invoice.stripe_status in {None, "draft"}:
+            return None
+        raise
+
+
+def _find_unnoted(database: Database, account: StripeAccount, invoice_id: str) -> str | None:
+    """Look for a draft that was asked for, but whose answer was lost before it was noted on the invoice."""
+    with database.snapshot() as session:
+        asked = session.scalars(
+            select(StripeRequest)
+            .where(
+                StripeRequest.account == account.name,
+                StripeRequest.operation == "create_invoice",
+                StripeRequest.subject_id == invoice_id,
+            )
+            .order_by(StripeRequest.attempt.desc())
+            .limit(1)
+        ).first()
+    if asked is None:
+        return None
+    try:
+        return find_invoice(account, str(asked.parameters["customer"]), invoice_id)
+    except stripe.StripeError as error:
+        refusal = read_refusal(error)
+        if refusal.is_missing:
+            return None  # no such customer, so no such invoice
+        raise StripeRefused("look for create_invoice", refusal) from None
+
+
+def _operation(account: StripeAccount, invoice_id: str, stripe_id: str, status: str) -> Operation:
     services: Any = account.client.v1.invoices
-    stripe_id = invoice.stripe_id or ""
 
     def send(parameters: Any, options: stripe.RequestOptions) -> str:
         act = services.void_invoice if status == "void" else services.pay
@@ -48,15 +91,18 @@ def _operation(account: StripeAccount, invoice: Invoice, status: str) -> Operati
     return Operation(
         account=account.name,
         name=f"make_{status}",
-        subject_id=invoice.id,
+        subject_id=invoice_id,
         parameters={} if status == "void" else {"paid_out_of_band": True},
         send=send,
         find=lambda: stripe_id if read_invoice(account, stripe_id).status == status else None,
     )
 
 
-def _delete(services: Any, stripe_id: str) -> None:
+def _delete(account: StripeAccount, stripe_id: str) -> None:
+    services: Any = account.client.v1.invoices
     try:
         services.delete(stripe_id)
     except stripe.StripeError as error:
-        raise StripeRefused("delete_draft", read_refusal(error)) from None
+        refusal = read_refusal(error)
+        if not refusal.is_missing:  # else a try whose answer was lost has deleted it
+            raise StripeRefused("delete_draft", refusal) from None
