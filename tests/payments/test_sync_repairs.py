@@ -1,6 +1,8 @@
 """What a person or a crash has moved at Stripe is seen on the invoice, and a retry repairs it."""
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -15,6 +17,7 @@ from tollkeeper.invoices.reading import get_invoice
 from tollkeeper.invoices.tables import Invoice
 from tollkeeper.payments.books import check_stripe
 from tollkeeper.payments.client import StripeAccount
+from tollkeeper.payments.outbox import Operation, perform
 from tollkeeper.payments.reread import reread_open_invoices
 from tollkeeper.payments.sync import retry_sync, sync_due_invoices
 from tollkeeper.payments.tables import StripeSync
@@ -274,3 +277,18 @@ def test_after_a_crash_another_run_goes_on_in_two_minutes(
     assert open_invoices(fake) == []
     sync(database, account, minutes=2)
     assert open_invoices(fake) == [2200]
+
+
+def test_two_workers_that_decide_the_same_send_the_same(database: Database, fake: FakeStripe, issued: Invoice) -> None:
+    both = threading.Barrier(2, timeout=10)
+
+    def operation(name: str) -> Operation:
+        return Operation("test", "create_customer", "cus_1", {"name": name}, lambda told, _: str(told["name"]), str)
+
+    def decide(name: str) -> str:
+        both.wait()
+        return perform(database, operation(name), now=NOW)
+
+    with ThreadPoolExecutor(2) as workers:
+        sent = set(workers.map(decide, ("Acme", "Acme Ltd")))
+    assert len(sent) == 1

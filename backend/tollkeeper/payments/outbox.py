@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from tollkeeper.payments.answers import Next, Refusal, read_refusal
 from tollkeeper.payments.tables import StripeRequest
 from tollkeeper.storage.session import Database
+from tollkeeper.storage.upsert import insert_ignoring
 
 # Stripe keeps the answer to a key for 24 hours; an hour is spared for clocks and slow requests.
 KEY_LIFETIME = timedelta(hours=23)
@@ -129,22 +130,20 @@ def _insert_request(
     session: Session, operation: Operation, attempt: int, parameters: Mapping[str, Any], *, now: datetime
 ) -> StripeRequest:
     key = f"tk-{operation.account}-{operation.name}-{operation.subject_id}-{operation.part}-{attempt}"
-    existing = session.get(StripeRequest, key)
-    if existing is not None:
-        return existing
-    request = StripeRequest(
-        idempotency_key=key,
-        account=operation.account,
-        operation=operation.name,
-        subject_id=operation.subject_id,
-        part=operation.part,
-        attempt=attempt,
-        parameters=dict(parameters),
-        decided_at=now,
-    )
-    session.add(request)
-    session.flush()
-    return request
+    row = {
+        "idempotency_key": key,
+        "account": operation.account,
+        "operation": operation.name,
+        "subject_id": operation.subject_id,
+        "part": operation.part,
+        "attempt": attempt,
+        "parameters": dict(parameters),
+        "decided_at": now,
+        "is_doubtful": False,
+    }
+    # another worker may be deciding the same (two invoices of one customer); who comes second sends what was decided
+    insert_ignoring(session, StripeRequest, [row])
+    return session.get_one(StripeRequest, key)
 
 
 def _note_answer(session: Session, key: str, stripe_id: str, *, now: datetime) -> None:
