@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import Progress
@@ -23,6 +24,8 @@ from tollkeeper.errors import Conflict, Unavailable
 ADMIN_EMAIL = "admin@kong-air.example"
 MARK = "this-is-a-tollkeeper-demo"
 SETTLE_SECONDS = 120.0
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -119,11 +122,16 @@ def _wait_for_invoices(api: BackendApi) -> None:
     deadline = time.monotonic() + SETTLE_SECONDS
     while (count := _try(synced)) is None or count < payers:
         if time.monotonic() > deadline:
-            raise Unavailable(f"{count} of {payers} invoices reached Stripe within {SETTLE_SECONDS:.0f} s")
+            why = "; ".join(sorted(_try(lambda: _stripe_problems(api)) or {"the invoices do not say why"}))
+            raise Unavailable(f"{count} of {payers} invoices reached Stripe within {SETTLE_SECONDS:.0f} s: {why}")
         time.sleep(0.2)
 
 
-def _try(ask: Callable[[], int]) -> int | None:
+def _stripe_problems(api: BackendApi) -> set[str]:
+    return {invoice["stripe_problem"] for invoice in api.list_all("/invoices") if invoice["stripe_problem"]}
+
+
+def _try(ask: Callable[[], Answer]) -> Answer | None:
     """Ask; None when the backend is away for the moment."""
     try:
         return ask()
