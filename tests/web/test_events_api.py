@@ -73,7 +73,7 @@ def test_a_zip_bomb_is_refused_without_being_unpacked(post: Callable[..., Any]) 
     assert post(bomb, **{"Content-Encoding": "gzip"}).status_code == 413
 
 
-@pytest.mark.parametrize("body", [b"\x1f\x8b\x08rubbish", gzip.compress(b"[]")[:-9]])
+@pytest.mark.parametrize("body", [b"\x1f\x8b\x08rubbish", gzip.compress(b"[]", mtime=0)[:-9]])
 def test_broken_gzip_is_malformed(post: Callable[..., Any], body: bytes) -> None:
     assert post(body, **{"Content-Encoding": "gzip"}).status_code == 400
 
