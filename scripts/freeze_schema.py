@@ -4,6 +4,7 @@ Only for the time before the first release. Afterwards a change is a migration o
 `alembic revision --autogenerate` drafts (CONTRIBUTING.md).
 """
 
+from itertools import groupby
 from pathlib import Path
 
 from sqlalchemy import create_mock_engine
@@ -32,7 +33,13 @@ def _statements(url: str) -> list[str]:
 
     engine = create_mock_engine(url, collect)
     Base.metadata.create_all(engine, checkfirst=False)
-    return statements
+    return _with_indexes_in_order(statements)
+
+
+def _with_indexes_in_order(statements: list[str]) -> list[str]:
+    """A table keeps its indexes in a set: sort each run of them, so that the same models give the same file."""
+    runs = groupby(statements, key=lambda statement: " INDEX " in statement.splitlines()[0])
+    return [statement for is_index, run in runs for statement in (sorted(run) if is_index else run)]
 
 
 if __name__ == "__main__":

@@ -71,11 +71,11 @@ CREATE TABLE subjects (
   CONSTRAINT uq_subjects_subject UNIQUE (subject)
 );
 
-CREATE INDEX ix_subjects_username ON subjects (username);
+CREATE INDEX ix_subjects_consumer_id ON subjects (consumer_id);
 
 CREATE INDEX ix_subjects_custom_id ON subjects (custom_id);
 
-CREATE INDEX ix_subjects_consumer_id ON subjects (consumer_id);
+CREATE INDEX ix_subjects_username ON subjects (username);
 
 CREATE TABLE verdict_feed (
   id SERIAL NOT NULL,
@@ -422,9 +422,9 @@ CREATE TABLE attributions (
   CONSTRAINT fk_attributions_customer_id FOREIGN KEY(customer_id) REFERENCES customers (id)
 );
 
-CREATE INDEX ix_attributions_subject ON attributions (subject);
-
 CREATE INDEX ix_attributions_customer_id ON attributions (customer_id);
+
+CREATE INDEX ix_attributions_subject ON attributions (subject);
 
 CREATE TABLE subject_verdicts (
   subject VARCHAR NOT NULL,
@@ -489,9 +489,9 @@ CREATE TABLE dimension_sets (
   CONSTRAINT fk_dimension_sets_subject_id FOREIGN KEY(subject_id) REFERENCES subjects (id)
 );
 
-CREATE INDEX ix_dimension_sets_subject_id ON dimension_sets (subject_id);
-
 CREATE INDEX ix_dimension_sets_event_type ON dimension_sets (event_type);
+
+CREATE INDEX ix_dimension_sets_subject_id ON dimension_sets (subject_id);
 
 CREATE TABLE webhook_deliveries (
   id VARCHAR NOT NULL,
@@ -607,9 +607,9 @@ CREATE TABLE subscriptions (
   CONSTRAINT fk_subscriptions_plan_version_id FOREIGN KEY(plan_version_id) REFERENCES plan_versions (id)
 );
 
-CREATE INDEX ix_subscriptions_next_due_at ON subscriptions (next_due_at);
-
 CREATE INDEX ix_subscriptions_customer_id ON subscriptions (customer_id);
+
+CREATE INDEX ix_subscriptions_next_due_at ON subscriptions (next_due_at);
 
 CREATE INDEX ix_subscriptions_plan_version_id ON subscriptions (plan_version_id);
 
@@ -654,13 +654,13 @@ CREATE TABLE entitlement_limits (
   CONSTRAINT fk_entitlement_limits_customer_id FOREIGN KEY(customer_id) REFERENCES customers (id)
 );
 
-CREATE INDEX ix_entitlement_limits_version ON entitlement_limits (version);
+CREATE INDEX ix_entitlement_limits_is_stale ON entitlement_limits (is_stale);
 
 CREATE INDEX ix_entitlement_limits_is_unpublished ON entitlement_limits (is_unpublished);
 
 CREATE INDEX ix_entitlement_limits_subscription_id ON entitlement_limits (subscription_id);
 
-CREATE INDEX ix_entitlement_limits_is_stale ON entitlement_limits (is_stale);
+CREATE INDEX ix_entitlement_limits_version ON entitlement_limits (version);
 
 CREATE TABLE subscription_terms (
   id VARCHAR NOT NULL,
@@ -753,9 +753,9 @@ CREATE TABLE billed_periods (
   CONSTRAINT fk_billed_periods_invoice_id FOREIGN KEY(invoice_id) REFERENCES invoices (id)
 );
 
-CREATE INDEX ix_billed_periods_invoice_id ON billed_periods (invoice_id);
-
 CREATE INDEX ix_billed_periods_customer_id_invoice_id ON billed_periods (customer_id, invoice_id);
+
+CREATE INDEX ix_billed_periods_invoice_id ON billed_periods (invoice_id);
 
 CREATE TABLE invoice_lines (
   id VARCHAR NOT NULL,
