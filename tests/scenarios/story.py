@@ -82,10 +82,11 @@ class Story:
     def _check(self) -> None:
         """After every story the books are in order and every invoice can be proved."""
         with self.database.snapshot() as session:
-            assert check_books(session) == []
+            problems = check_books(session)
+            assert problems == []
             for invoice in session.scalars(select(Invoice).where(Invoice.status != InvoiceStatus.DRAFT)):
                 wrong = [finding for finding in verify_invoice(session, invoice.id) if not finding.is_equal]
-                assert wrong == [], invoice.number
+                assert wrong == [], (invoice.number, wrong)
 
     def move(self, key: str, parent: str | None) -> None:
         """Give a customer another parent, or none."""
@@ -179,7 +180,7 @@ class Story:
         with self.database.snapshot() as session:
             found = preview_invoice(session, get_customer(session, key), now=_instant(time))
             self.preview = [
-                f"{line.rate_card_key or line.description} {format_minor(line.amount_minor, found.currency)}"
+                f"{line.rate_card_key or line.description} {format_minor(line.amount_minor, found.invoice.currency)}"
                 for line in found.lines
                 if line.amount_minor
             ]

@@ -150,3 +150,17 @@ def test_backdated_subscriptions_are_billed_from_their_start(bill: Story) -> Non
     2026-01-15 close period
     """
     assert bill.invoices == ["INV-000001 acme 20.00 EUR", "INV-000002 acme 20.00 EUR"]
+
+
+def test_no_seats_for_a_while_are_no_time_charged_twice(bill: Story) -> None:
+    """
+    plan team: 3 x 31.00 USD per month
+    2026-01-01 acme subscribes to team with 3 seats
+    2026-01-01 close period
+    2026-01-11 acme has 0 seats
+    2026-01-12 close period
+    2026-01-21 acme has 1 seats
+    2026-02-01 close period
+    """
+    # 3 seats for 21 days come back (63.00); one seat for 11 days (11.00) and for February (31.00) is less than that
+    assert bill.invoices == []

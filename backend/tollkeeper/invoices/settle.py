@@ -161,7 +161,7 @@ def row_of_charge(session: Session, period: BillingPeriod, account: Account, *, 
     charged = sum(row.amount_minor for row in earlier)
     amount = priced.rated.total_minor - charged
     shares = [] if priced.pool is None else share_charge(period.customer_id, priced.pool, priced.rated)
-    if earlier and amount == 0 and (earlier[-1].quantity, earlier[-1].proof["shares"]) == (priced.quantity, shares):
+    if earlier and amount == 0 and _says(earlier[-1]) == (period.end, priced.quantity, shares):
         return None
     kind = _kind_of(period, earlier, amount)
     row = _new_row(period, earlier, account.currency, now=now)
@@ -171,6 +171,10 @@ def row_of_charge(session: Session, period: BillingPeriod, account: Account, *, 
     row.amount_minor = amount
     row.proof = _proof_of(priced, earlier, charged, shares)
     return row
+
+
+def _says(row: BilledPeriod) -> tuple[datetime, Decimal, Shares]:
+    return row.period_end, row.quantity, row.proof["shares"]
 
 
 def _is_unchanged(period: BillingPeriod, latest: BilledPeriod) -> bool:
