@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from tests.scenarios.story import Story
 from tollkeeper.errors import Conflict, InvalidInput
-from tollkeeper.invoices.tables import PREPAID_CREDIT, BilledPeriod, InvoiceLine
+from tollkeeper.invoices.tables import STEP_KINDS, BilledPeriod, InvoiceLine
 from tollkeeper.storage.engine import open_engine
 from tollkeeper.storage.session import Database
 
@@ -118,7 +118,7 @@ def assert_nothing_is_lost(database: Database) -> None:
         )
         live = session.scalar(
             select(func.coalesce(func.sum(InvoiceLine.amount_minor), 0)).where(
-                InvoiceLine.kind != PREPAID_CREDIT,
+                InvoiceLine.kind.not_in(STEP_KINDS),
                 InvoiceLine.invoice_id.in_(select(BilledPeriod.invoice_id).where(BilledPeriod.invoice_id.is_not(None))),
             )
         )

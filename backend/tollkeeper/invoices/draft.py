@@ -37,12 +37,13 @@ def draft_invoice(session: Session, payer: Customer, *, now: datetime) -> Invoic
     foreign = next((row for row in rows if row.currency != payer.currency), None)
     if foreign is not None:
         raise Conflict(f"{payer.key!r} is billed in {payer.currency}, but a charge of {foreign.currency} waits for it")
-    total = sum(row.amount_minor for row in rows)
-    if total <= 0:
+    if sum(row.amount_minor for row in rows) <= 0:
         return None
-    invoice = _new_invoice(session, payer, rows, total, now=now)
-    lines = lines_of(session, invoice, sort_rows(rows, family))
-    session.add_all(lines)
+    ensure_legal_entity(session, DEFAULT_LEGAL_ENTITY)
+    invoice = new_invoice(payer, rows, now=now)
+    session.add(invoice)
+    session.flush()
+    session.add_all(lines_of(session, invoice, sort_rows(rows, family)))
     for row in rows:
         row.invoice_id = invoice.id
     session.flush()
@@ -127,25 +128,20 @@ def _proof_of(row: BilledPeriod, worded: WordedLine) -> dict[str, Any]:
     return proof if worded.shares is None else proof | {"shares": worded.shares}
 
 
-def _new_invoice(
-    session: Session, payer: Customer, rows: Sequence[BilledPeriod], total: int, *, now: datetime
-) -> Invoice:
-    ensure_legal_entity(session, DEFAULT_LEGAL_ENTITY)
-    invoice = Invoice(
+def new_invoice(payer: Customer, rows: Sequence[BilledPeriod], *, now: datetime) -> Invoice:
+    """Return the draft of an invoice for the rows, which is not yet written: a preview reads it, too."""
+    return Invoice(
         id=new_id("inv"),
         legal_entity=DEFAULT_LEGAL_ENTITY,
         number=None,
         customer_id=payer.id,
         buyer={},
-        currency=rows[0].currency,
+        currency=payer.currency,
         status=InvoiceStatus.DRAFT,
-        period_start=min(row.period_start for row in rows),
-        period_end=max(row.period_end for row in rows),
-        total_minor=total,
+        period_start=min((row.period_start for row in rows), default=now),
+        period_end=max((row.period_end for row in rows), default=now),
+        total_minor=sum(row.amount_minor for row in rows),
         created_at=now,
         issued_at=None,
         due_at=None,
     )
-    session.add(invoice)
-    session.flush()
-    return invoice

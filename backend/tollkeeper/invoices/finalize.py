@@ -7,11 +7,12 @@ from sqlalchemy.orm import Session
 from tollkeeper.customers.tables import Customer
 from tollkeeper.errors import Conflict
 from tollkeeper.invoices.announce import announce
+from tollkeeper.invoices.bill import Bill
 from tollkeeper.invoices.close_invoice import settle_payment
 from tollkeeper.invoices.immutable import content_digest
 from tollkeeper.invoices.numbers import take_number
-from tollkeeper.invoices.prepaid import draw_for_invoice
 from tollkeeper.invoices.reading import get_invoice, list_lines
+from tollkeeper.invoices.steps import take_steps
 from tollkeeper.invoices.tables import Invoice, InvoiceStatus
 
 PAYMENT_TERM = timedelta(days=30)
@@ -20,25 +21,25 @@ PAYMENT_TERM = timedelta(days=30)
 def finalize_invoice(session: Session, invoice_id: str, *, now: datetime) -> Invoice:
     """Issue the draft; a repeat returns the issued invoice unchanged.
 
-    The payer's prepaid credit is drawn for it; an invoice that comes to nothing by that is paid at once. The
-    number is the last thing taken: the sequence is locked from then until the commit.
+    The steps after the charges are taken now (steps.py): coupons, credit, tax. An invoice that comes to nothing
+    by them is paid at once. The number is the last thing taken: the sequence is locked from then until the commit.
     """
     invoice = get_invoice(session, invoice_id, is_locked=True)
     if invoice.status == InvoiceStatus.VOID:
         raise Conflict(f"invoice {invoice.number} is void")
     if invoice.status != InvoiceStatus.DRAFT:
         return invoice
-    lines = [*list_lines(session, invoice.id)]
-    if sum(line.amount_minor for line in lines) != invoice.total_minor:
+    bill = Bill(invoice, session.get_one(Customer, invoice.customer_id), now, [*list_lines(session, invoice.id)])
+    if bill.total_minor != invoice.total_minor:
         raise Conflict(f"the lines of draft {invoice.id} do not add up to its total; discard it and bill again")
-    lines += draw_for_invoice(session, invoice, lines, now=now)
-    invoice.buyer = _buyer(session.get_one(Customer, invoice.customer_id))
+    take_steps(session, bill)
+    invoice.buyer = _buyer(bill.payer)
     invoice.issued_at = now
     invoice.due_at = now + PAYMENT_TERM
     number = take_number(session, invoice.legal_entity)
     invoice.number = number.text
     invoice.sequence_number = number.sequence
-    invoice.content_digest = content_digest(invoice, lines)
+    invoice.content_digest = content_digest(invoice, bill.lines)
     invoice.status = InvoiceStatus.ISSUED
     session.flush()
     announce(session, invoice, "issued", now=now)

@@ -6,52 +6,38 @@ what is due. The ledger knows the draws under the invoice's id, so the lines can
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
 
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from tollkeeper.credits.draw import INVOICES, Draw, draw_credit_for, list_draws
+from tollkeeper.credits.draw import INVOICES, Draw, draw_credit_for, list_draws, plan_draws
 from tollkeeper.credits.tables import CreditEntry, CreditTransaction
+from tollkeeper.invoices.bill import Bill
 from tollkeeper.invoices.tables import PREPAID_CREDIT, Invoice, InvoiceLine, InvoiceStatus
-from tollkeeper.storage.ids import new_id
 
 
-def draw_for_invoice(
-    session: Session, invoice: Invoice, lines: Sequence[InvoiceLine], *, now: datetime
-) -> list[InvoiceLine]:
-    """Draw the payer's credit for a draft that is being issued; lower its total and return the lines for it."""
+def foresee_draws_after_tax(session: Session, bill: Bill) -> list[InvoiceLine]:
+    """Return the lines of what would be drawn if the bill were issued now."""
+    invoice = bill.invoice
+    return [
+        _line(bill, draw)
+        for draw in plan_draws(session, bill.payer.id, invoice.currency, bill.total_minor, at=bill.now)
+    ]
+
+
+def draw_after_tax(session: Session, bill: Bill) -> list[InvoiceLine]:
+    """Draw the payer's credit for a bill that is being issued, and return the lines for it."""
+    invoice = bill.invoice
     draws = draw_credit_for(
-        session, invoice.customer_id, invoice.currency, invoice.total_minor, reference=invoice.id, now=now
+        session, invoice.customer_id, invoice.currency, bill.total_minor, reference=invoice.id, now=bill.now
     )
-    credited = [_line(invoice, draw, position) for position, draw in enumerate(draws, start=len(lines) + 1)]
-    session.add_all(credited)
-    invoice.total_minor += sum(line.amount_minor for line in credited)
-    session.flush()
-    return credited
+    return [_line(bill, draw) for draw in draws]
 
 
-def _line(invoice: Invoice, draw: Draw, position: int) -> InvoiceLine:
+def _line(bill: Bill, draw: Draw) -> InvoiceLine:
     worded = word_draw(draw)
-    return InvoiceLine(
-        id=new_id("line"),
-        invoice_id=invoice.id,
-        position=position,
-        billed_period_id=None,
-        customer_id=invoice.customer_id,
-        subscription_id=None,
-        plan_version_id=None,
-        rate_card_key=None,
-        kind=PREPAID_CREDIT,
-        description=worded.description,
-        quantity=Decimal(1),
-        unit_price=None,
-        amount_minor=worded.amount_minor,
-        period_start=invoice.period_start,
-        period_end=invoice.period_end,
-        proof={"grant": draw.grant_id, "transaction": draw.transaction_id},
-    )
+    proof = {"grant": draw.grant_id, "transaction": draw.transaction_id}
+    return bill.line(PREPAID_CREDIT, worded.description, worded.amount_minor, proof)
 
 
 @dataclass(frozen=True, slots=True)

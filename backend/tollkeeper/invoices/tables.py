@@ -11,7 +11,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 from tollkeeper.storage.base import Base, ExactDecimal, Json, UtcDateTime
 
 DEFAULT_LEGAL_ENTITY = "default"
-PREPAID_CREDIT = "prepaid_credit"  # the kind of the lines that no charge is behind (prepaid.py)
+PREPAID_CREDIT = "prepaid_credit"
+# The kinds of lines that no charge is behind: the steps after the charges add them (steps.py).
+STEP_KINDS = (PREPAID_CREDIT,)
+_IS_OF_A_STEP = f"kind IN ({', '.join(repr(kind) for kind in STEP_KINDS)})"
 
 
 class InvoiceStatus(StrEnum):
@@ -88,13 +91,14 @@ class Invoice(Base):
 class InvoiceLine(Base):
     """One line of an invoice; the charge that it belongs to, with its proof, is `billed_period_id`.
 
-    Lines of prepaid credit belong to none: their proof names the grant and the transaction of the ledger.
+    Lines of the steps after the charges (steps.py) belong to none. The proof of prepaid credit names the grant and
+    the transaction of the ledger.
     """
 
     __tablename__ = "invoice_lines"
     __table_args__ = (
         UniqueConstraint("invoice_id", "position"),
-        CheckConstraint(f"(kind = '{PREPAID_CREDIT}') = (billed_period_id IS NULL)", name="charged_or_credited"),
+        CheckConstraint(f"({_IS_OF_A_STEP}) = (billed_period_id IS NULL)", name="charged_or_of_a_step"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)

@@ -269,9 +269,9 @@ def preview(key_or_id: str) -> PreviewOut:
     with snapshot() as session:
         found = preview_invoice(session, get_customer(session, key_or_id), now=web_context().clock.now())
         return PreviewOut(
-            customer=found.customer_id,
-            currency=found.currency,
-            as_of=found.as_of,
+            customer=found.payer.id,
+            currency=found.invoice.currency,
+            as_of=found.now,
             items=[
                 PreviewLineOut(
                     customer=line.customer_id,
@@ -281,13 +281,13 @@ def preview(key_or_id: str) -> PreviewOut:
                     description=line.description,
                     quantity=format(line.quantity, "f"),
                     unit_price=None if line.unit_price is None else format(line.unit_price, "f"),
-                    amount=format_minor(line.amount_minor, found.currency),
+                    amount=format_minor(line.amount_minor, found.invoice.currency),
                     period_start=line.period_start,
                     period_end=line.period_end,
                 )
                 for line in found.lines
             ],
-            total=format_minor(found.total_minor, found.currency),
+            total=format_minor(found.total_minor, found.invoice.currency),
         )
 
 
