@@ -235,6 +235,7 @@ def count_up(events, aggregation):
 def check_fraction(charge):
     """Proration is by elapsed time over the full period."""
     start, end = (instant_us(text) for text in charge["period"])
+    end -= sum(instant_us(hole[1]) - instant_us(hole[0]) for hole in charge["holes"])  # a pause is not charged
     first, last = (instant_us(text) for text in charge["full_period"])
     if Fraction(end - start, last - first) != Fraction(charge["fraction"]):
         return [f"{charge['fraction']} is not the share of its full period"]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from tests.shop import add_customer, add_feature, add_plan, at, flat, metered, switch, use
+from tests.shop import add_customer, add_feature, add_plan, at, flat, metered, per_unit, switch, use
 from tollkeeper.customers.customers import update_customer
 from tollkeeper.customers.map_consumer import end_mapping, list_mappings, map_consumer
 from tollkeeper.entitlements.feed import verdict_feed
@@ -14,6 +14,7 @@ from tollkeeper.entitlements.refresh import refresh_verdicts
 from tollkeeper.entitlements.survey import survey_usage
 from tollkeeper.subscriptions.cancel import cancel
 from tollkeeper.subscriptions.change_plan import change_plan
+from tollkeeper.subscriptions.pause import pause, resume
 from tollkeeper.subscriptions.subscribe import subscribe
 
 JAN, FEB = at("2026-01-01"), at("2026-02-01")
@@ -280,3 +281,36 @@ def test_a_survey_that_another_refresh_overtook_changes_nothing(session: Session
     refresh(session, FEB)
     assert not refresh_verdicts(session, now=NOW, survey=slow).is_complete
     assert only_limit(session)["resets_at"] == "2026-03-01T00:00:00.000Z"
+
+
+def test_a_paused_subscription_refuses_what_it_is_about_until_it_is_resumed(session: Session) -> None:
+    add_plan(session, "metered", per_unit("calls", "calls"))
+    one = subscribe(session, "acme", "free", start=JAN, now=JAN)
+    other = subscribe(session, "acme", "metered", start=JAN, now=JAN)
+    use(session, "alice", NOW, 3)
+    refresh(session)
+    assert limits(session)["alice"] == ["flights_ok allow 3/10"]
+    pause(session, one.id, at="now", now=NOW)
+    pause(session, other.id, at="now", now=NOW)
+    refresh(session)
+    # also what is only priced: it would pass for nothing
+    assert sorted(limits(session)["alice"]) == ["calls deny 3/0", "flights_ok deny 3/0"]
+    told = [limit for one in verdict_feed(session, None).subjects for limit in one["limits"]]
+    assert {(limit["code"], limit["status"], limit["reason"]) for limit in told} == {
+        ("subscription_paused", 402, "the subscription is paused")
+    }
+    resume(session, one.id, now=NOW)
+    resume(session, other.id, now=NOW)
+    refresh(session)
+    assert limits(session)["alice"] == ["flights_ok allow 3/10"]
+
+
+def test_a_pause_that_was_planned_begins_and_ends_by_the_clock(session: Session) -> None:
+    one = subscribe(session, "acme", "free", start=JAN, now=JAN)
+    pause(session, one.id, at=at("2026-01-11"), until=at("2026-01-12"), now=NOW)
+    refresh(session)
+    assert only_limit(session)["state"] == "allow"
+    refresh(session, at("2026-01-11T01:00"))
+    assert only_limit(session)["state"] == "deny"
+    refresh(session, at("2026-01-12T01:00"))
+    assert only_limit(session)["state"] == "allow"

@@ -36,9 +36,11 @@ from tollkeeper.money import format_minor, parse_minor
 from tollkeeper.storage.session import Database
 from tollkeeper.subscriptions.cancel import cancel
 from tollkeeper.subscriptions.change_plan import change_plan
+from tollkeeper.subscriptions.pause import pause, resume
 from tollkeeper.subscriptions.set_quantity import set_quantity
 from tollkeeper.subscriptions.subscribe import SubscribeOptions, subscribe
 from tollkeeper.subscriptions.tables import Subscription
+from tollkeeper.subscriptions.undo import undo
 
 BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)
 TIME = r"\d{4}-\d\d-\d\d(?: \d\d:\d\d(?::\d\d)?)?"
@@ -191,11 +193,31 @@ class Story:
             time, key, lambda session, one: change_plan(session, one.id, plan, at=_when(when), now=_instant(time))
         )
 
-    def cancel(self, time: str, key: str, when: str | None) -> None:
-        """End the subscription now or at the period's end."""
+    def cancel(self, time: str, key: str, when: str | None, on: str | None, forfeit: str | None) -> None:
+        """End the subscription now, at the period's end or on a date, with or without the unused time given back."""
+        at = _instant(on) if on else _when(when)
         self._with_subscription(
-            time, key, lambda session, one: cancel(session, one.id, at=_when(when), now=_instant(time))
+            time,
+            key,
+            lambda session, one: cancel(session, one.id, at=at, now=_instant(time), is_credited=not forfeit),
         )
+
+    def pause(self, time: str, key: str, at: str | None, until: str | None) -> None:
+        """Pause the subscription now or from a date, until a date or until it is resumed."""
+        begin: Any = _instant(at) if at else "now"
+        end = _instant(until) if until else None
+        self._with_subscription(
+            time, key, lambda session, one: pause(session, one.id, at=begin, until=end, now=_instant(time))
+        )
+
+    def resume(self, time: str, key: str) -> None:
+        """Resume the subscription now."""
+        self._with_subscription(time, key, lambda session, one: resume(session, one.id, now=_instant(time)))
+
+    def undo(self, time: str, key: str, planned: str) -> None:
+        """Take back what was planned."""
+        kind: Any = planned.replace(" ", "_")
+        self._with_subscription(time, key, lambda session, one: undo(session, one.id, kind, now=_instant(time)))
 
     def seats(self, time: str, key: str, count: str) -> None:
         """Change the number of seats."""
@@ -323,7 +345,10 @@ SENTENCES: list[tuple[str, Callable[..., None]]] = [
     (rf"({TIME}) close after the end", Story.close_after_the_end),
     (rf"({TIME}) look at (\w+)", Story.look),
     (rf"({TIME}) (\w+) changes to (\w+)( at period end)?", Story.change),
-    (rf"({TIME}) (\w+) cancels( at period end)?", Story.cancel),
+    (rf"({TIME}) (\w+) cancels(?:( at period end)| on ({TIME}))?( without credit)?", Story.cancel),
+    (rf"({TIME}) (\w+) pauses(?: from ({TIME}))?(?: until ({TIME}))?", Story.pause),
+    (rf"({TIME}) (\w+) resumes", Story.resume),
+    (rf"({TIME}) (\w+) takes back the (cancel|change plan|pause|quantity)", Story.undo),
     (rf"({TIME}) (\w+) has (\d+) seats", Story.seats),
     (rf"({TIME}) grant (\w+) ([\d.]+) [A-Z]{{3}} of (promotional|paid|external) credit({TERMS})", Story.grant),
     (rf"({TIME}) expire credit", Story.expire),

@@ -132,6 +132,27 @@ def test_a_plan_is_started_and_cancelled(ada: Visitor) -> None:
     assert "1 Apr 2026, 00:00 UTC" in ada.text(on)
 
 
+def test_a_subscription_is_paused_and_resumed_and_a_planned_end_is_taken_back(ada: Visitor) -> None:
+    on = "/admin/customers/tess"
+    ada.submit(f"{on}/subscriptions", on=on, plan="start-up", start="")
+    page = ada.get(on).get_data(as_text=True)
+    base = re.findall(rf'action="({on}/subscriptions/[^"]+)/pause"', page)[-1]
+    ada.submit(f"{base}/pause", on=on)
+    page = ada.text(on)
+    assert "Paused." in page
+    assert "Start-up paused" in page
+    ada.submit(f"{base}/resume", on=on)
+    assert "Resumed." in ada.text(on)
+    ada.submit(f"{base}/cancel", on=on, at="period_end")
+    assert "cancel, 1 Apr 2026" in ada.text(on)
+    ada.submit(f"{base}/undo", on=on, planned="cancel")
+    page = ada.get(on).get_data(as_text=True)
+    assert "Taken back." in page
+    assert f'action="{base}/cancel"' in page
+    ada.submit(f"{base}/undo", on=on, planned="cancel")
+    assert "is still to come" in ada.text(on)
+
+
 def test_the_same_plan_twice_is_refused_with_the_reason(ada: Visitor) -> None:
     on = "/admin/customers/tess"
     ada.submit(f"{on}/subscriptions", on=on, plan="free", start="")

@@ -82,3 +82,32 @@ def test_a_repeat_under_the_same_idempotency_key_subscribes_once(
     first = client.post("/api/v1/subscriptions", headers=headers, json=body)
     second = client.post("/api/v1/subscriptions", headers=headers, json=body)
     assert (first.status_code, second.status_code, first.get_json()) == (201, 201, second.get_json())
+
+
+def test_a_subscription_is_paused_resumed_and_its_plans_are_taken_back(
+    shop: None, client: FlaskClient, key_for: Headers
+) -> None:
+    headers = key_for("write", "read")
+    made = client.post("/api/v1/subscriptions", headers=headers, json={"customer": "acme", "plan": "pro"}).get_json()
+    path = f"/api/v1/subscriptions/{made['id']}"
+    held = client.post(f"{path}/pause", headers=headers, json={}).get_json()
+    assert (held["state"], held["paused_until"], held["planned"]) == ("paused", None, [])
+    again = client.post(f"{path}/pause", headers=headers, json={})
+    assert (again.status_code, again.get_json()["code"]) == (409, "already_paused")
+    assert client.post(f"{path}/resume", headers=headers, json={}).get_json()["state"] == "active"
+    refused = client.post(f"{path}/resume", headers=headers, json={})
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "not_paused")
+    end = {"at": "2999-01-01T00:00:00Z", "credit": False}
+    ended = client.post(f"{path}/cancel", headers=headers, json=end).get_json()
+    assert ended["planned"] == [{"act": "cancel", "at": "2999-01-01T00:00:00Z", "detail": "without credit"}]
+    undone = client.post(f"{path}/undo", headers=headers, json={"planned": "cancel"}).get_json()
+    assert (undone["status"], undone["ends_at"], undone["planned"]) == ("active", None, [])
+    nothing = client.post(f"{path}/undo", headers=headers, json={"planned": "cancel"})
+    assert (nothing.status_code, nothing.get_json()["code"]) == (409, "nothing_planned")
+    wrong = client.post(f"{path}/pause", headers=headers, json={"until": "2020-01-01T00:00:00Z"})
+    assert [error["path"] for error in wrong.get_json()["errors"]] == ["/until"]
+
+
+def test_pausing_needs_the_scope_write(shop: None, client: FlaskClient, key_for: Headers) -> None:
+    for act in ("pause", "resume", "undo"):
+        assert client.post(f"/api/v1/subscriptions/sub_x/{act}", headers=key_for("read"), json={}).status_code == 403

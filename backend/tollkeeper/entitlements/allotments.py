@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from tollkeeper.catalog.spec import MeteredEntitlement, RateCard, StaticEntitlement
@@ -12,11 +13,16 @@ from tollkeeper.subscriptions.periods import Period, period_at
 from tollkeeper.subscriptions.timeline import Segment, Timeline
 
 DEFAULT_STATUS = 429
+PAUSED_STATUS = 402
+NOTHING = Quota(Decimal(0), is_hard=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Allotment:
-    """One entitlement of a subscription; `quota`, `period` and `status` are of metered ones, `config` of static."""
+    """One entitlement of a subscription; `quota`, `period` and `status` are of metered ones, `config` of static.
+
+    While the subscription is paused, each rate card of a feature is a quota of nothing, priced or entitled.
+    """
 
     limit_id: str
     subscription_id: str
@@ -28,6 +34,7 @@ class Allotment:
     period: Period | None = None
     status: int = DEFAULT_STATUS
     config: Mapping[str, Any] | None = None
+    is_paused: bool = False
 
     @property
     def kind(self) -> str:
@@ -51,22 +58,36 @@ def limit_id_of(*names: str) -> str:
 
 
 def _of_segment(timeline: Timeline, segment: Segment, instant: datetime) -> Iterator[Allotment]:
+    is_paused = timeline.pause_at(instant) is not None
     for card in segment.phase.rate_cards:
-        if card.entitlement is not None and card.feature is not None:
-            yield _of_card(timeline, segment, card, instant)
+        if card.feature is None:
+            continue
+        allotment = _allotment(timeline, segment, card, card.feature)
+        if is_paused:
+            yield _paused(timeline, card, allotment, instant)
+        elif card.entitlement is not None:
+            yield _of_card(timeline, card, allotment, instant)
 
 
-def _of_card(timeline: Timeline, segment: Segment, card: RateCard, instant: datetime) -> Allotment:
+def _allotment(timeline: Timeline, segment: Segment, card: RateCard, feature_key: str) -> Allotment:
     subscription = timeline.subscription
-    assert card.feature is not None, "the catalog refuses an entitlement without a feature"
-    allotment = Allotment(
+    return Allotment(
         limit_id=limit_id_of(subscription.id, card.key),
         subscription_id=subscription.id,
         customer_id=subscription.customer_id,
         plan_version_id=segment.plan_version_id,
         rate_card_key=card.key,
-        feature_key=card.feature,
+        feature_key=feature_key,
     )
+
+
+def _paused(timeline: Timeline, card: RateCard, allotment: Allotment, instant: datetime) -> Allotment:
+    metered = card.entitlement if isinstance(card.entitlement, MeteredEntitlement) else None
+    period = usage_period(timeline, metered.usage_period if metered else card.billing_cadence, instant)
+    return replace(allotment, quota=NOTHING, period=period, status=PAUSED_STATUS, is_paused=True)
+
+
+def _of_card(timeline: Timeline, card: RateCard, allotment: Allotment, instant: datetime) -> Allotment:
     match card.entitlement:
         case MeteredEntitlement() as metered:
             return replace(

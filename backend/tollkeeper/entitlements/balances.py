@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from tollkeeper.customers.customers import get_customer
 from tollkeeper.customers.tables import Customer
 from tollkeeper.entitlements.allotments import Allotment, allotments_at
-from tollkeeper.entitlements.verdict import Verdict, judge
+from tollkeeper.entitlements.verdict import Verdict, judge, paused
 from tollkeeper.subscriptions.coverage import covered_stretches
 from tollkeeper.subscriptions.tables import Subscription
 from tollkeeper.subscriptions.timeline import load_timelines
@@ -82,4 +82,5 @@ def balance_of(session: Session, subscription: Subscription, allotment: Allotmen
     used_by = tuple(
         UsedBy(customer_id, usage.quantity, usage.event_count) for customer_id, usage in pool.by_customer.items()
     )
-    return Balance(allotment, pool.whole.quantity, used_by, judge(pool.whole.quantity, allotment.quota))
+    verdict = paused() if allotment.is_paused else judge(pool.whole.quantity, allotment.quota)
+    return Balance(allotment, pool.whole.quantity, used_by, verdict)

@@ -86,6 +86,9 @@ def _note_changes(desired: Desired, timeline: Timeline, allotments: list[Allotme
     for segment in timeline.segments:
         desired.note_change_at(segment.start, now=now)
         desired.note_change_at(segment.end, now=now)
+    for pause in timeline.pauses:
+        desired.note_change_at(pause.start, now=now)
+        desired.note_change_at(pause.end, now=now)
     for allotment in allotments:
         desired.note_change_at(allotment.period.end if allotment.period else None, now=now)
 
@@ -111,6 +114,7 @@ def _add_quota(
         "quota": quota.limit,
         # A scope that takes in other traffic must not refuse it.
         "is_hard": quota.is_hard and feature.scope.is_exact,
+        "is_paused": allotment.is_paused,
         "thresholds": [plain(threshold) for threshold in quota.thresholds],
         "status": allotment.status,
         "period_start": period.start,
@@ -156,6 +160,7 @@ def _add_gates(
             "scope": feature.scope.as_json(),
             "quota": Decimal(0),
             "is_hard": True,
+            "is_paused": False,
             "thresholds": [],
             "status": GATE_STATUS,
             "period_start": None,

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from tollkeeper.entitlements.counting import Count
 from tollkeeper.entitlements.notify import notify_progress, quota_of
 from tollkeeper.entitlements.tables import EntitlementLimit
-from tollkeeper.entitlements.verdict import judge, not_entitled
+from tollkeeper.entitlements.verdict import judge, not_entitled, paused
 
 
 def apply_count(session: Session, limit: EntitlementLimit, count: Count, *, now: datetime) -> None:
@@ -24,9 +24,13 @@ def apply_count(session: Session, limit: EntitlementLimit, count: Count, *, now:
 
 
 def rejudge(limit: EntitlementLimit) -> None:
-    """Set the verdict that the limit's numbers give; a limit without a subscription refuses whatever is used."""
-    is_gate = limit.subscription_id is None
-    verdict = not_entitled(limit.feature_key) if is_gate else judge(limit.used, quota_of(limit))
+    """Set the verdict that the limit's numbers give; one without a subscription, or of a paused one, refuses."""
+    if limit.subscription_id is None:
+        verdict = not_entitled(limit.feature_key)
+    elif limit.is_paused:
+        verdict = paused(is_exact=limit.is_hard)
+    else:
+        verdict = judge(limit.used, quota_of(limit))
     limit.state = verdict.state
     limit.code = verdict.code
     limit.reason = verdict.reason

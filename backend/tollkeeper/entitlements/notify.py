@@ -22,8 +22,10 @@ def quota_of(limit: EntitlementLimit) -> Quota:
 def notify_progress(session: Session, limit: EntitlementLimit, earlier: Decimal, *, now: datetime) -> None:
     """Enqueue what the step from `earlier` to the limit's `used` reached.
 
-    The keys name the period, so a count that goes down and up again tells nothing twice.
+    The keys name the period, so a count that goes down and up again tells nothing twice. A pause spends no quota.
     """
+    if limit.is_paused:
+        return
     quota = quota_of(limit)
     before = set(reached_thresholds(earlier, quota))
     for threshold in reached_thresholds(limit.used, quota):

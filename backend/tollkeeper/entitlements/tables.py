@@ -17,6 +17,7 @@ class EntitlementLimit(Base):
     a little older (publish.py). `is_stale` asks for a new count. `version` is that of the feed when the limit
     was published last. `stretches` are [customer, start, end] of whose usage counts, `edges` what is known of
     the parts of hours at their ends (counting.py); a count that took long is not repeated before `count_again_at`.
+    With `is_paused` the limit refuses whatever is used.
     """
 
     __tablename__ = "entitlement_limits"
@@ -34,6 +35,7 @@ class EntitlementLimit(Base):
     scope: Mapped[dict[str, Any]] = mapped_column(Json)
     quota: Mapped[Decimal] = mapped_column(ExactDecimal)
     is_hard: Mapped[bool]
+    is_paused: Mapped[bool] = mapped_column(default=False)
     thresholds: Mapped[list[str]] = mapped_column(Json)
     status: Mapped[int]
     period_start: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -22,6 +22,7 @@ class Code(StrEnum):
     QUOTA_EXCEEDED = "quota_exceeded"
     QUOTA_EXHAUSTED = "quota_exhausted"
     NOT_ENTITLED = "not_entitled"
+    SUBSCRIPTION_PAUSED = "subscription_paused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,11 @@ def reached_thresholds(used: Decimal, quota: Quota) -> list[Decimal]:
 def not_entitled(feature_key: str) -> Verdict:
     """Return the verdict on a feature that other plans sell and this customer's does not."""
     return Verdict(State.DENY, Code.NOT_ENTITLED, f"the plan does not include {feature_key}")
+
+
+def paused(*, is_exact: bool = True) -> Verdict:
+    """Return the verdict on what a paused subscription is about; an inexact scope must not refuse other traffic."""
+    return Verdict(State.DENY if is_exact else State.WARN, Code.SUBSCRIPTION_PAUSED, "the subscription is paused")
 
 
 def plain(number: Decimal) -> str:

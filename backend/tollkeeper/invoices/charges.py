@@ -63,7 +63,9 @@ def price_charge(session: Session, period: BillingPeriod, currency: str, coverag
     if not is_by_usage(card):
         return PricedCharge(period, period.quantity, 0, rate_quantity(period, currency, period.quantity, 0))
     assert card.feature is not None, "a plan whose usage price has no feature is not published"
-    stretches = coverage.stretches(period.customer_id, period.start, period.end)
+    stretches = [
+        stretch for piece in period.pieces for stretch in coverage.stretches(period.customer_id, piece.start, piece.end)
+    ]
     pool = pooled_usage(session, card.feature, stretches)
     quantity, event_count = pool.whole.quantity, pool.whole.event_count
     rated = rate_quantity(period, currency, quantity, event_count)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from fractions import Fraction
 
@@ -20,6 +21,7 @@ from tollkeeper.invoices.settle import stretches_of
 from tollkeeper.invoices.shares import share_charge
 from tollkeeper.invoices.tables import BilledPeriod, ChargeKind, Invoice, InvoiceLine, InvoiceStatus
 from tollkeeper.invoices.wording import word_lines
+from tollkeeper.subscriptions.billing_periods import share_of_pieces
 from tollkeeper.subscriptions.periods import Period, period_at
 from tollkeeper.subscriptions.tables import Subscription
 from tollkeeper.subscriptions.types import BillingPeriod
@@ -192,7 +194,7 @@ def period_of_row(session: Session, row: BilledPeriod) -> BillingPeriod | None:
     if card is None:
         return None
     full = period_at(subscription.anchor, card.billing_cadence, subscription.time_zone, row.period_start)
-    part = Period(row.period_start, row.period_end)
+    holes = tuple(Period(*map(datetime.fromisoformat, hole)) for hole in row.proof["holes"])
     return BillingPeriod(
         subscription_id=row.subscription_id,
         customer_id=row.customer_id,
@@ -204,8 +206,9 @@ def period_of_row(session: Session, row: BilledPeriod) -> BillingPeriod | None:
         start=row.period_start,
         end=row.period_end,
         full=full,
-        fraction=part.share_of(full),
+        fraction=share_of_pieces(row.period_start, row.period_end, holes, full),
         due_at=row.period_end,
+        holes=holes,
     )
 
 

@@ -70,6 +70,15 @@ def _correction(row: BilledPeriod, plan_name: str, card_name: str) -> WordedLine
             row.amount_minor,
             shares=shares,
         )
+    if row.proof["feature"] is None:
+        return WordedLine(
+            CREDIT_KIND if row.amount_minor < 0 else ADJUSTMENT_KIND,
+            f"{plan_name}, {card_name}: {_how_a_fee_moved(row, before)}",
+            Decimal(1),
+            None,
+            row.amount_minor,
+            shares=shares,
+        )
     return WordedLine(
         ADJUSTMENT_KIND,
         f"{plan_name}, {card_name}: usage of an earlier period {_how_it_moved(row.quantity, before)}",
@@ -78,6 +87,12 @@ def _correction(row: BilledPeriod, plan_name: str, card_name: str) -> WordedLine
         row.amount_minor,
         shares=shares,
     )
+
+
+def _how_a_fee_moved(row: BilledPeriod, before: Decimal) -> str:
+    if row.quantity != before and before:
+        return f"{format(row.quantity, 'f')} instead of {format(before, 'f')}"
+    return f"due until {row.period_end.isoformat()[:10]} after all"
 
 
 def _how_it_moved(quantity: Decimal, before: Decimal) -> str:

@@ -13,8 +13,10 @@ The contract with the billing run (invoices):
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from fractions import Fraction
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -22,7 +24,7 @@ from sqlalchemy.orm import Session
 from tollkeeper.catalog.spec import RateCard
 from tollkeeper.subscriptions.periods import MICROSECOND, Period, periods_between
 from tollkeeper.subscriptions.tables import Subscription
-from tollkeeper.subscriptions.timeline import Segment, Timeline, load_timeline
+from tollkeeper.subscriptions.timeline import FOR_EVER, Segment, Timeline, load_timeline
 from tollkeeper.subscriptions.types import BillingPeriod
 
 BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
@@ -103,11 +105,34 @@ def _periods_of(timeline: Timeline, segment: Segment, card: RateCard, window: Pe
     first = max(segment.start, _just_before(window.start))
     last = window.end if segment.end is None else min(segment.end, window.end)
     for full in periods_between(subscription.anchor, card.billing_cadence, subscription.time_zone, first, last):
-        part = full.overlap(segment.start, segment.end)
-        assert part is not None
-        for piece, quantity in _split_by_quantity(timeline, card, part):
-            if piece.end >= window.start and piece.start < window.end:
-                yield _billing_period(timeline, segment, card, (piece, full), quantity)
+        for charge in _charges_in(timeline, segment, card, full):
+            if charge.end >= window.start and charge.start < window.end:
+                yield charge
+
+
+def _charges_in(timeline: Timeline, segment: Segment, card: RateCard, full: Period) -> Iterator[BillingPeriod]:
+    """Yield a rate card's charges in one of its calendar periods.
+
+    Pauses and changes of quantity cut a fee. They do not cut usage, whose tiers would begin anew: it has holes.
+    """
+    part = full.overlap(segment.start, segment.end)
+    assert part is not None
+    if card.price is not None and card.price.type == "flat":
+        for held in part.without(timeline.pauses):
+            for piece, quantity in _split_by_quantity(timeline, card, held):
+                is_kept = segment.keeps_fees and piece.end == segment.end and is_in_advance(card)
+                whole = Period(piece.start, full.end) if is_kept else piece
+                yield _billing_period(timeline, segment, card, (whole, full), quantity)
+        return
+    holes = [hole for one in timeline.pauses if (hole := one.overlap(part.start, part.end)) is not None]
+    if part.without(holes):
+        charge = _billing_period(timeline, segment, card, (part, full), _default_quantity(card))
+        yield replace(charge, holes=tuple(holes), fraction=share_of_pieces(charge.start, charge.end, holes, full))
+
+
+def share_of_pieces(start: datetime, end: datetime, holes: Sequence[Period], full: Period) -> Fraction:
+    """Return which share of the full period `[start, end)` is without its holes."""
+    return sum((piece.share_of(full) for piece in Period(start, end).without(holes)), Fraction(0))
 
 
 def _just_before(instant: datetime) -> datetime:
@@ -142,11 +167,7 @@ def is_in_advance(card: RateCard) -> bool:
 
 
 def _split_by_quantity(timeline: Timeline, card: RateCard, part: Period) -> Iterator[tuple[Period, Decimal]]:
-    """Cut a flat price's period where its quantity changes; usage is never cut, as its tiers would begin anew."""
     quantity = _default_quantity(card)
-    if card.price is None or card.price.type != "flat":
-        yield part, quantity
-        return
     start = part.start
     for change in timeline.quantities:
         if change.rate_card_key != card.key or change.starts_at >= part.end:
@@ -164,16 +185,16 @@ def _default_quantity(card: RateCard) -> Decimal:
 
 
 def _next_due_of(timeline: Timeline, segment: Segment, card: RateCard, mark: datetime) -> datetime | None:
-    """Look at the period around the mark and the two after it: one of them falls due next, if any does."""
+    """Look at the period around the mark and the two after it: one of them falls due next, if any does.
+
+    A pause leaves periods without a charge, so each stretch between pauses is looked at.
+    """
     subscription = timeline.subscription
-    first = max(segment.start, _just_before(mark))
-    end = segment.end or datetime.max.replace(tzinfo=UTC)
-    fulls = periods_between(subscription.anchor, card.billing_cadence, subscription.time_zone, first, end)
-    for _, full in zip(range(3), fulls, strict=False):
-        part = full.overlap(segment.start, segment.end)
-        assert part is not None
-        for piece, _quantity in _split_by_quantity(timeline, card, part):
-            due_at = piece.start if is_in_advance(card) else piece.end
-            if due_at >= mark:
-                return due_at
+    for held in Period(segment.start, segment.end or FOR_EVER).without(timeline.pauses):
+        first = min(max(held.start, _just_before(mark)), held.end - MICROSECOND)
+        fulls = periods_between(subscription.anchor, card.billing_cadence, subscription.time_zone, first, held.end)
+        for _, full in zip(range(3), fulls, strict=False):
+            for charge in _charges_in(timeline, segment, card, full):
+                if charge.due_at >= mark:
+                    return charge.due_at
     return None

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import delete
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from tollkeeper.catalog.plans import get_published_version
@@ -38,9 +38,13 @@ def change_plan(session: Session, subscription_id: str, plan_key: str, *, at: Wh
     if plan_key != subscription.plan_key:
         refuse_overlap(session, customer.id, plan_key, start=moment, ends_at=subscription.ends_at)
     session.execute(
-        delete(SubscriptionTerm).where(
-            SubscriptionTerm.subscription_id == subscription.id, SubscriptionTerm.starts_at >= moment
+        update(SubscriptionTerm)
+        .where(
+            SubscriptionTerm.subscription_id == subscription.id,
+            SubscriptionTerm.starts_at >= moment,
+            SubscriptionTerm.removed_at.is_(None),
         )
+        .values(removed_at=now)
     )
     session.add(
         SubscriptionTerm(

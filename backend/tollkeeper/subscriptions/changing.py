@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from tollkeeper.errors import Conflict, InvalidInput, NotFound
 from tollkeeper.storage.changes import note_change
-from tollkeeper.subscriptions.billing_periods import is_in_advance, next_due
+from tollkeeper.subscriptions.billing_periods import lay_billing_periods, next_due
 from tollkeeper.subscriptions.periods import MICROSECOND, mean_seconds, period_at
 from tollkeeper.subscriptions.state import SubscriptionState, state_at
 from tollkeeper.subscriptions.tables import Subscription
@@ -83,12 +83,9 @@ def _rewound(before: Timeline, moment: datetime) -> datetime | None:
     billed_until = before.subscription.billed_until
     if billed_until is None:
         return None
-    segment = before.segment_at(moment) or before.segment_at(moment - MICROSECOND)
-    cards = segment.phase.rate_cards if segment else ()
-    subscription = before.subscription
     starts = [
-        period_at(subscription.anchor, card.billing_cadence, subscription.time_zone, moment).start
-        for card in cards
-        if is_in_advance(card)
+        charge.start
+        for charge in lay_billing_periods(before, since=moment, until=moment + MICROSECOND)
+        if charge.is_in_advance
     ]
     return min([billed_until, moment, *starts]) - MICROSECOND

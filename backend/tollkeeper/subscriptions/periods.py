@@ -6,7 +6,7 @@ offset before the change; one that happens twice is its first occurrence (PEP 49
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -38,6 +38,21 @@ class Period:
         begin = max(self.start, start)
         finish = self.end if end is None else min(self.end, end)
         return Period(begin, finish) if begin < finish else None
+
+    def without(self, others: "Iterable[Period]") -> "list[Period]":
+        """Return what is left of this period outside the others, in order."""
+        left = [self]
+        for other in others:
+            left = [
+                piece
+                for one in left
+                for piece in (
+                    Period(one.start, min(one.end, other.start)),
+                    Period(max(one.start, other.end), one.end),
+                )
+                if piece.start < piece.end
+            ]
+        return left
 
     def share_of(self, whole: "Period") -> Fraction:
         """Return this period's length over that of the whole one, in elapsed time (docs/money.md, Proration)."""

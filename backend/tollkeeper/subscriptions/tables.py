@@ -1,9 +1,9 @@
-"""Subscriptions, the terms (plan versions over time) that they consist of, and quantities of seats."""
+"""Subscriptions, the terms (plan versions over time) that they consist of, pauses, and quantities of seats."""
 
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tollkeeper.storage.base import Base, ExactDecimal, UtcDateTime
@@ -14,7 +14,8 @@ class Subscription(Base):
 
     `plan_version_id` is that of the latest term, which a change at the period's end puts in the future;
     terms.py says which one holds at an instant. `status` is what was decided: `active`, or `canceled`
-    once an end is set (which may be still to come); see state.py for what holds at an instant.
+    once an end is set (which may be still to come); see state.py for what holds at an instant. With
+    `is_rest_forfeited` fees in advance of the period that the end cuts are not given back.
     `billed_until` and `next_due_at` are the billing run's own marks (billing_periods.py).
     """
 
@@ -33,6 +34,7 @@ class Subscription(Base):
     anchor: Mapped[datetime] = mapped_column(UtcDateTime)
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)
     ends_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    is_rest_forfeited: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     canceled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     billed_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -40,15 +42,49 @@ class Subscription(Base):
 
 
 class SubscriptionTerm(Base):
-    """A plan version that a subscription is on, from `starts_at` until the next term or the end."""
+    """A plan version that a subscription is on, from `starts_at` until the next term or the end.
+
+    Its phases are counted from `starts_at`, beginning with the first; after a migration they go on instead:
+    from `first_phase_key`, which is counted from `phases_from`. A term that another one replaced keeps its
+    row, with `removed_at`: charges may name it.
+    """
 
     __tablename__ = "subscription_terms"
-    __table_args__ = (UniqueConstraint("subscription_id", "starts_at"),)
+    __table_args__ = (
+        Index(
+            "ix_subscription_terms_one_at_a_time",
+            "subscription_id",
+            "starts_at",
+            unique=True,
+            sqlite_where=text("removed_at IS NULL"),
+            postgresql_where=text("removed_at IS NULL"),
+        ),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     subscription_id: Mapped[str] = mapped_column(ForeignKey("subscriptions.id"))
     plan_version_id: Mapped[str] = mapped_column(ForeignKey("plan_versions.id"))
     starts_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    first_phase_key: Mapped[str | None]
+    phases_from: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    removed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class SubscriptionPause(Base):
+    """From `starts_at` until `ends_at` (None: until it is resumed) a subscription charges and allows nothing.
+
+    A pause that was undone before it began keeps its row, with `removed_at`.
+    """
+
+    __tablename__ = "subscription_pauses"
+    __table_args__ = (Index("ix_subscription_pauses_subscription_id", "subscription_id"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    subscription_id: Mapped[str] = mapped_column(ForeignKey("subscriptions.id"))
+    starts_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    ends_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    removed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class SubscriptionQuantity(Base):

@@ -1,8 +1,8 @@
 """Lay a subscription's plans and phases out in time: which rate cards hold when."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from sqlalchemy import select
@@ -11,19 +11,32 @@ from sqlalchemy.orm import Session
 from tollkeeper.catalog.spec import Phase, PlanSpec
 from tollkeeper.catalog.tables import PlanVersion
 from tollkeeper.catalog.versions import spec_of
-from tollkeeper.subscriptions.periods import shift
-from tollkeeper.subscriptions.tables import Subscription, SubscriptionQuantity, SubscriptionTerm
+from tollkeeper.subscriptions.periods import Period, shift
+from tollkeeper.subscriptions.tables import (
+    Subscription,
+    SubscriptionPause,
+    SubscriptionQuantity,
+    SubscriptionTerm,
+)
+
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of time in which one phase of one plan version holds; `end` is None while it is open."""
+    """A stretch of time in which one phase of one plan version holds; `end` is None while it is open.
+
+    `began` is when the phase began, which is before `start` if a migration took the subscription over inside it.
+    With `keeps_fees` a fee in advance that the end cuts is due in full.
+    """
 
     term_id: str
     plan_version_id: str
     phase: Phase
     start: datetime
     end: datetime | None
+    began: datetime | None = None
+    keeps_fees: bool = False
 
     def contains(self, instant: datetime) -> bool:
         """Tell whether the phase holds at the instant."""
@@ -41,15 +54,20 @@ class QuantityChange:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """A subscription, its segments in order, and its changes of quantity in order."""
+    """A subscription, its segments in order, its changes of quantity in order, and its pauses in order."""
 
     subscription: Subscription
     segments: Sequence[Segment]
     quantities: Sequence[QuantityChange]
+    pauses: Sequence[Period] = ()
 
     def segment_at(self, instant: datetime) -> Segment | None:
         """Return what holds at the instant, or None before the start, after the end and after the last phase."""
         return next((segment for segment in self.segments if segment.contains(instant)), None)
+
+    def pause_at(self, instant: datetime) -> Period | None:
+        """Return the pause at the instant; one without an end lasts for ever."""
+        return next((pause for pause in self.pauses if pause.contains(instant)), None)
 
 
 def load_timeline(session: Session, subscription: Subscription) -> Timeline:
@@ -58,7 +76,7 @@ def load_timeline(session: Session, subscription: Subscription) -> Timeline:
 
 
 def load_timelines(session: Session, subscriptions: Sequence[Subscription]) -> list[Timeline]:
-    """Return the timelines of many subscriptions, in their order, with three queries per thousand."""
+    """Return the timelines of many subscriptions, in their order, with four queries per thousand."""
     timelines: list[Timeline] = []
     specs: dict[str, PlanSpec] = {}
     for first in range(0, len(subscriptions), 1000):
@@ -66,9 +84,11 @@ def load_timelines(session: Session, subscriptions: Sequence[Subscription]) -> l
         ids = [subscription.id for subscription in some]
         terms = _terms_of(session, ids)
         quantities = _quantities_of(session, ids)
+        pauses = _pauses_of(session, ids)
         _load_specs(session, specs, (term.plan_version_id for many in terms.values() for term in many))
         timelines.extend(
-            Timeline(one, lay_segments(one, terms[one.id], specs), quantities.get(one.id, ())) for one in some
+            Timeline(one, lay_segments(one, terms[one.id], specs), quantities.get(one.id, ()), pauses.get(one.id, ()))
+            for one in some
         )
     return timelines
 
@@ -82,22 +102,28 @@ def lay_segments(
         next_start = terms[index + 1].starts_at if index + 1 < len(terms) else None
         end = _earlier(next_start, subscription.ends_at)
         segments.extend(_segments_of_term(term, end, specs[term.plan_version_id], subscription.time_zone))
+    if segments and segments[-1].end is not None and segments[-1].end == subscription.ends_at:
+        segments[-1] = replace(segments[-1], keeps_fees=subscription.is_rest_forfeited)
     return segments
 
 
 def _segments_of_term(
     term: SubscriptionTerm, term_end: datetime | None, spec: PlanSpec, time_zone: str
 ) -> Iterable[Segment]:
-    start = term.starts_at
-    for phase in spec.phases:
-        phase_end = None if phase.duration is None else shift(start, phase.duration, time_zone)
-        end = _earlier(phase_end, term_end)
-        if end is not None and end <= start:
+    began = term.phases_from or term.starts_at
+    for phase in _phases_from(spec, term.first_phase_key):
+        phase_end = None if phase.duration is None else shift(began, phase.duration, time_zone)
+        start, end = max(began, term.starts_at), _earlier(phase_end, term_end)
+        if end is None or end > start:
+            yield Segment(term.id, term.plan_version_id, phase, start, end, began)
+        if phase_end is None or (term_end is not None and phase_end >= term_end):
             return
-        yield Segment(term.id, term.plan_version_id, phase, start, end)
-        if end is None:
-            return
-        start = end
+        began = phase_end
+
+
+def _phases_from(spec: PlanSpec, key: str | None) -> Sequence[Phase]:
+    keys = [phase.key for phase in spec.phases]
+    return spec.phases if key is None else spec.phases[keys.index(key) :]
 
 
 def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
@@ -109,7 +135,7 @@ def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
 def _terms_of(session: Session, subscription_ids: Sequence[str]) -> dict[str, list[SubscriptionTerm]]:
     rows = session.scalars(
         select(SubscriptionTerm)
-        .where(SubscriptionTerm.subscription_id.in_(subscription_ids))
+        .where(SubscriptionTerm.subscription_id.in_(subscription_ids), SubscriptionTerm.removed_at.is_(None))
         .order_by(SubscriptionTerm.starts_at)
     )
     terms: dict[str, list[SubscriptionTerm]] = {}
@@ -129,6 +155,18 @@ def _quantities_of(session: Session, subscription_ids: Sequence[str]) -> dict[st
         change = QuantityChange(row.rate_card_key, row.quantity, row.starts_at)
         changes.setdefault(row.subscription_id, []).append(change)
     return changes
+
+
+def _pauses_of(session: Session, subscription_ids: Sequence[str]) -> dict[str, list[Period]]:
+    rows = session.scalars(
+        select(SubscriptionPause)
+        .where(SubscriptionPause.subscription_id.in_(subscription_ids), SubscriptionPause.removed_at.is_(None))
+        .order_by(SubscriptionPause.starts_at)
+    )
+    pauses: dict[str, list[Period]] = {}
+    for row in rows:
+        pauses.setdefault(row.subscription_id, []).append(Period(row.starts_at, row.ends_at or FOR_EVER))
+    return pauses
 
 
 def _load_specs(session: Session, specs: dict[str, PlanSpec], version_ids: Iterable[str]) -> None:

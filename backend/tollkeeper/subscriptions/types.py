@@ -17,7 +17,8 @@ class BillingPeriod:
     rate card held (a plan may begin, change or end inside it); `fraction` is that part's share, by which
     flat prices and minimums are prorated. `(subscription_id, term_id, phase_key, rate_card.key, start)`
     names the charge for ever: when a plan changes later on, `end` and `fraction` shrink and the name
-    stays, so what was billed under the name can be compared with what is due under it now.
+    stays, so what was billed under the name can be compared with what is due under it now. `holes` are the
+    pauses inside a usage charge: its usage does not count, its time is not in `fraction`. A fee is cut instead.
 
     Whose usage a usage price charges: coverage.covered_stretches(session, subscription, start, end), which is
     the customer's own and that of subsidiaries without a plan of their own.
@@ -35,6 +36,12 @@ class BillingPeriod:
     full: Period
     fraction: Fraction
     due_at: datetime
+    holes: tuple[Period, ...] = ()
+
+    @property
+    def pieces(self) -> list[Period]:
+        """Return the stretches in which the charge holds: its time without the holes."""
+        return Period(self.start, self.end).without(self.holes)
 
     @property
     def is_in_advance(self) -> bool:

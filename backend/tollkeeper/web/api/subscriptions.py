@@ -16,12 +16,15 @@ from tollkeeper.subscriptions.cancel import cancel
 from tollkeeper.subscriptions.change_plan import change_plan
 from tollkeeper.subscriptions.changing import get_subscription
 from tollkeeper.subscriptions.listing import list_subscriptions
+from tollkeeper.subscriptions.pause import pause, resume
+from tollkeeper.subscriptions.planned import planned_acts
 from tollkeeper.subscriptions.set_quantity import set_quantity
-from tollkeeper.subscriptions.state import state_at
+from tollkeeper.subscriptions.state import state_of
 from tollkeeper.subscriptions.subscribe import SubscribeOptions, subscribe
 from tollkeeper.subscriptions.tables import Subscription
-from tollkeeper.subscriptions.timeline import load_timeline
+from tollkeeper.subscriptions.timeline import FOR_EVER, load_timeline
 from tollkeeper.subscriptions.types import BillingPeriod
+from tollkeeper.subscriptions.undo import Planned, undo
 from tollkeeper.web.api.conventions import endpoint
 from tollkeeper.web.api.instants import Instant
 from tollkeeper.web.api.paging import Page, PageQuery, page_of
@@ -57,6 +60,34 @@ class CancelIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     at: When = "period_end"
+    credit: Annotated[
+        bool, Field(description="Give back fees in advance for the time after the end; without, they stay due in full.")
+    ] = True
+
+
+class PauseIn(BaseModel):
+    """From when, and until when."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    at: When = "now"
+    until: Annotated[Instant | None, Field(description="By default it is paused until it is resumed.")] = None
+
+
+class ResumeIn(BaseModel):
+    """When the pause ends."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    at: When = "now"
+
+
+class UndoIn(BaseModel):
+    """What was planned and is not to come."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    planned: Annotated[Planned, Field(description="Every planned act of this kind is taken back.")]
 
 
 class ChangePlanIn(BaseModel):
@@ -78,8 +109,16 @@ class QuantityIn(BaseModel):
     at: When = "now"
 
 
+class PlannedOut(BaseModel):
+    """An act that was decided and is still to come; all but a resumption can be undone by this word."""
+
+    act: Annotated[str, Field(description="change_plan, cancel, pause, resume or quantity")]
+    at: datetime
+    detail: Annotated[str, Field(description="The plan and version, or the seats.")]
+
+
 class SubscriptionOut(BaseModel):
-    """A subscription; `state` is scheduled, active or ended, `plan_version` the one in force now."""
+    """A subscription; `state` is scheduled, active, paused or ended, `plan_version` the one in force now."""
 
     id: str
     customer_id: str
@@ -94,8 +133,10 @@ class SubscriptionOut(BaseModel):
     anchor: datetime
     started_at: datetime
     ends_at: datetime | None
+    paused_until: Annotated[datetime | None, Field(description="Null if it is not paused, or until it is resumed.")]
     created_at: datetime
     canceled_at: datetime | None
+    planned: Annotated[list[PlannedOut], Field(description="What is still to come, in order.")]
 
 
 class ChargeOut(BaseModel):
@@ -177,10 +218,38 @@ def list_charges(subscription_id: str, query: ChargesQuery) -> ChargesOut:
 @blueprint.post("/<subscription_id>/cancel")
 @endpoint("write", body=CancelIn, answer=SubscriptionOut)
 def cancel_subscription(subscription_id: str, body: CancelIn) -> SubscriptionOut:
-    """End a subscription: now, when its period ends, or at an instant to come."""
+    """End a subscription: now, when its period ends, or at an instant to come; with or without credit."""
     now = web_context().clock.now()
     with transaction() as session:
-        return _describe(session, cancel(session, subscription_id, at=body.at, now=now), now)
+        ended = cancel(session, subscription_id, at=body.at, now=now, is_credited=body.credit)
+        return _describe(session, ended, now)
+
+
+@blueprint.post("/<subscription_id>/pause")
+@endpoint("write", body=PauseIn, answer=SubscriptionOut)
+def pause_subscription(subscription_id: str, body: PauseIn) -> SubscriptionOut:
+    """Pause a subscription: it charges nothing, and the gateway refuses what it is about, until it is resumed."""
+    now = web_context().clock.now()
+    with transaction() as session:
+        return _describe(session, pause(session, subscription_id, at=body.at, until=body.until, now=now), now)
+
+
+@blueprint.post("/<subscription_id>/resume")
+@endpoint("write", body=ResumeIn, answer=SubscriptionOut)
+def resume_subscription(subscription_id: str, body: ResumeIn) -> SubscriptionOut:
+    """End the pause that holds now, at once or at an instant to come."""
+    now = web_context().clock.now()
+    with transaction() as session:
+        return _describe(session, resume(session, subscription_id, at=body.at, now=now), now)
+
+
+@blueprint.post("/<subscription_id>/undo")
+@endpoint("write", body=UndoIn, answer=SubscriptionOut)
+def undo_planned_act(subscription_id: str, body: UndoIn) -> SubscriptionOut:
+    """Take back an end, a change, a pause or a quantity that is still to come."""
+    now = web_context().clock.now()
+    with transaction() as session:
+        return _describe(session, undo(session, subscription_id, body.planned, now=now), now)
 
 
 @blueprint.post("/<subscription_id>/change-plan")
@@ -204,7 +273,9 @@ def set_subscription_quantity(subscription_id: str, body: QuantityIn) -> Subscri
 
 
 def _describe(session: Session, row: Subscription, now: datetime) -> SubscriptionOut:
-    segment = load_timeline(session, row).segment_at(now)
+    timeline = load_timeline(session, row)
+    segment = timeline.segment_at(now)
+    pause_now = timeline.pause_at(now)
     version = session.get_one(PlanVersion, segment.plan_version_id).version if segment else None
     return SubscriptionOut(
         id=row.id,
@@ -214,14 +285,18 @@ def _describe(session: Session, row: Subscription, now: datetime) -> Subscriptio
         plan_version_id=row.plan_version_id,
         plan_version=version,
         phase=segment.phase.key if segment else None,
-        state=state_at(row, now),
+        state=state_of(timeline, now),
         status=row.status,
         time_zone=row.time_zone,
         anchor=row.anchor,
         started_at=row.started_at,
         ends_at=row.ends_at,
+        paused_until=None if pause_now is None or pause_now.end == FOR_EVER else pause_now.end,
         created_at=row.created_at,
         canceled_at=row.canceled_at,
+        planned=[
+            PlannedOut(act=act.kind, at=act.at, detail=act.detail) for act in planned_acts(session, timeline, now=now)
+        ],
     )
 
 
