@@ -144,7 +144,7 @@ def test_a_subscription_is_paused_and_resumed_and_a_planned_end_is_taken_back(ad
     ada.submit(f"{base}/resume", on=on)
     assert "Resumed." in ada.text(on)
     ada.submit(f"{base}/cancel", on=on, at="period_end")
-    assert "cancel, 1 Apr 2026" in ada.text(on)
+    assert "cancel, 18 Apr 2026, 14:30 UTC" in ada.text(on)
     ada.submit(f"{base}/undo", on=on, planned="cancel")
     page = ada.get(on).get_data(as_text=True)
     assert "Taken back." in page

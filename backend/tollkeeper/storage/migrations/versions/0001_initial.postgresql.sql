@@ -598,6 +598,7 @@ CREATE TABLE subscriptions (
   anchor TIMESTAMP WITH TIME ZONE NOT NULL,
   started_at TIMESTAMP WITH TIME ZONE NOT NULL,
   ends_at TIMESTAMP WITH TIME ZONE,
+  is_rest_forfeited BOOLEAN NOT NULL,
   created_at TIMESTAMP WITH TIME ZONE NOT NULL,
   canceled_at TIMESTAMP WITH TIME ZONE,
   billed_until TIMESTAMP WITH TIME ZONE,
@@ -631,6 +632,7 @@ CREATE TABLE entitlement_limits (
   scope JSONB NOT NULL,
   quota NUMERIC NOT NULL,
   is_hard BOOLEAN NOT NULL,
+  is_paused BOOLEAN NOT NULL,
   thresholds JSONB NOT NULL,
   status INTEGER NOT NULL,
   period_start TIMESTAMP WITH TIME ZONE,
@@ -667,11 +669,28 @@ CREATE TABLE subscription_terms (
   subscription_id VARCHAR NOT NULL,
   plan_version_id VARCHAR NOT NULL,
   starts_at TIMESTAMP WITH TIME ZONE NOT NULL,
+  first_phase_key VARCHAR,
+  phases_from TIMESTAMP WITH TIME ZONE,
+  removed_at TIMESTAMP WITH TIME ZONE,
   CONSTRAINT pk_subscription_terms PRIMARY KEY (id),
-  CONSTRAINT uq_subscription_terms_subscription_id_starts_at UNIQUE (subscription_id, starts_at),
   CONSTRAINT fk_subscription_terms_subscription_id FOREIGN KEY(subscription_id) REFERENCES subscriptions (id),
   CONSTRAINT fk_subscription_terms_plan_version_id FOREIGN KEY(plan_version_id) REFERENCES plan_versions (id)
 );
+
+CREATE UNIQUE INDEX ix_subscription_terms_one_at_a_time ON subscription_terms (subscription_id, starts_at) WHERE removed_at IS NULL;
+
+CREATE TABLE subscription_pauses (
+  id VARCHAR NOT NULL,
+  subscription_id VARCHAR NOT NULL,
+  starts_at TIMESTAMP WITH TIME ZONE NOT NULL,
+  ends_at TIMESTAMP WITH TIME ZONE,
+  created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+  removed_at TIMESTAMP WITH TIME ZONE,
+  CONSTRAINT pk_subscription_pauses PRIMARY KEY (id),
+  CONSTRAINT fk_subscription_pauses_subscription_id FOREIGN KEY(subscription_id) REFERENCES subscriptions (id)
+);
+
+CREATE INDEX ix_subscription_pauses_subscription_id ON subscription_pauses (subscription_id);
 
 CREATE TABLE subscription_quantities (
   id VARCHAR NOT NULL,

@@ -602,6 +602,7 @@ CREATE TABLE subscriptions (
   anchor VARCHAR(27) NOT NULL,
   started_at VARCHAR(27) NOT NULL,
   ends_at VARCHAR(27),
+  is_rest_forfeited BOOLEAN NOT NULL,
   created_at VARCHAR(27) NOT NULL,
   canceled_at VARCHAR(27),
   billed_until VARCHAR(27),
@@ -635,6 +636,7 @@ CREATE TABLE entitlement_limits (
   scope JSON NOT NULL,
   quota TEXT NOT NULL,
   is_hard BOOLEAN NOT NULL,
+  is_paused BOOLEAN NOT NULL,
   thresholds JSON NOT NULL,
   status INTEGER NOT NULL,
   period_start VARCHAR(27),
@@ -671,11 +673,28 @@ CREATE TABLE subscription_terms (
   subscription_id VARCHAR NOT NULL,
   plan_version_id VARCHAR NOT NULL,
   starts_at VARCHAR(27) NOT NULL,
+  first_phase_key VARCHAR,
+  phases_from VARCHAR(27),
+  removed_at VARCHAR(27),
   CONSTRAINT pk_subscription_terms PRIMARY KEY (id),
-  CONSTRAINT uq_subscription_terms_subscription_id_starts_at UNIQUE (subscription_id, starts_at),
   CONSTRAINT fk_subscription_terms_subscription_id FOREIGN KEY(subscription_id) REFERENCES subscriptions (id),
   CONSTRAINT fk_subscription_terms_plan_version_id FOREIGN KEY(plan_version_id) REFERENCES plan_versions (id)
 );
+
+CREATE UNIQUE INDEX ix_subscription_terms_one_at_a_time ON subscription_terms (subscription_id, starts_at) WHERE removed_at IS NULL;
+
+CREATE TABLE subscription_pauses (
+  id VARCHAR NOT NULL,
+  subscription_id VARCHAR NOT NULL,
+  starts_at VARCHAR(27) NOT NULL,
+  ends_at VARCHAR(27),
+  created_at VARCHAR(27) NOT NULL,
+  removed_at VARCHAR(27),
+  CONSTRAINT pk_subscription_pauses PRIMARY KEY (id),
+  CONSTRAINT fk_subscription_pauses_subscription_id FOREIGN KEY(subscription_id) REFERENCES subscriptions (id)
+);
+
+CREATE INDEX ix_subscription_pauses_subscription_id ON subscription_pauses (subscription_id);
 
 CREATE TABLE subscription_quantities (
   id VARCHAR NOT NULL,
