@@ -45,6 +45,7 @@ from tollkeeper.web.api import gateway as api_gateway
 from tollkeeper.web.api import invoices as api_invoices
 from tollkeeper.web.api import kong as api_kong
 from tollkeeper.web.api import meters as api_meters
+from tollkeeper.web.api import migrations as api_migrations
 from tollkeeper.web.api import openapi
 from tollkeeper.web.api import payments as api_payments
 from tollkeeper.web.api import plans as api_plans
@@ -82,6 +83,7 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     api_access.blueprint,
     api_catalog.blueprint,
     api_plans.blueprint,
+    api_migrations.blueprint,
     api_rating.blueprint,
     api_events.blueprint,
     api_capture.blueprint,

@@ -36,6 +36,7 @@ from tollkeeper.money import format_minor, parse_minor
 from tollkeeper.storage.session import Database
 from tollkeeper.subscriptions.cancel import cancel
 from tollkeeper.subscriptions.change_plan import change_plan
+from tollkeeper.subscriptions.migrate import migrate
 from tollkeeper.subscriptions.pause import pause, resume
 from tollkeeper.subscriptions.set_quantity import set_quantity
 from tollkeeper.subscriptions.subscribe import SubscribeOptions, subscribe
@@ -214,6 +215,12 @@ class Story:
         """Resume the subscription now."""
         self._with_subscription(time, key, lambda session, one: resume(session, one.id, now=_instant(time)))
 
+    def migrate(self, time: str, key: str, when: str | None) -> None:
+        """Move the subscription to its plan's version on sale."""
+        self._with_subscription(
+            time, key, lambda session, one: migrate(session, one.id, at=_when(when), now=_instant(time))
+        )
+
     def undo(self, time: str, key: str, planned: str) -> None:
         """Take back what was planned."""
         kind: Any = planned.replace(" ", "_")
@@ -348,6 +355,7 @@ SENTENCES: list[tuple[str, Callable[..., None]]] = [
     (rf"({TIME}) (\w+) cancels(?:( at period end)| on ({TIME}))?( without credit)?", Story.cancel),
     (rf"({TIME}) (\w+) pauses(?: from ({TIME}))?(?: until ({TIME}))?", Story.pause),
     (rf"({TIME}) (\w+) resumes", Story.resume),
+    (rf"({TIME}) (\w+) migrates( at period end)?", Story.migrate),
     (rf"({TIME}) (\w+) takes back the (cancel|change plan|pause|quantity)", Story.undo),
     (rf"({TIME}) (\w+) has (\d+) seats", Story.seats),
     (rf"({TIME}) grant (\w+) ([\d.]+) [A-Z]{{3}} of (promotional|paid|external) credit({TERMS})", Story.grant),

@@ -1,7 +1,7 @@
 """`tollkeeper plan`: plans kept as files, and applied again and again."""
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import click
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,11 +21,14 @@ from tollkeeper.clock import SystemClock
 from tollkeeper.commands.database import open_database
 from tollkeeper.commands.documents import read_file
 from tollkeeper.errors import InvalidInput
+from tollkeeper.invoices.preview_migration import PreviewedMigration, preview_migration
 from tollkeeper.metering.filters import check_filter
 from tollkeeper.money import format_minor
 from tollkeeper.rating.decimals import read_decimal
 from tollkeeper.rating.reading import read_document
 from tollkeeper.rating.statement import statement_of
+from tollkeeper.storage.session import Database
+from tollkeeper.subscriptions.migrate import list_outdated, migrate_some
 
 PAGE_SIZE = 1000
 
@@ -156,6 +159,60 @@ def preview_command(key: str, quantities: tuple[str, ...], *, number: int | None
         "total": format_minor(total_minor, spec.currency),
     }
     click.echo(json.dumps(answer, indent=2))
+
+
+@plan.command("migrate")
+@click.argument("key")
+@click.option("--at", type=click.Choice(["now", "period_end"]), default="period_end", help="When it takes effect.")
+@click.option("--preview", is_flag=True, help="Say what it would mean in money and change nothing.")
+def migrate_command(key: str, *, at: Literal["now", "period_end"], preview: bool) -> None:
+    """Move every subscription of a plan to its version on sale, a hundred at a time; it may be killed and run again."""
+    with open_database() as database:
+        count = _preview_all(database, key, at) if preview else _migrate_all(database, key, at)
+    click.echo(f"plan {key}: {count} subscriptions {'would be' if preview else 'were'} moved")
+
+
+def _preview_all(database: Database, key: str, at: Literal["now", "period_end"]) -> int:
+    """Print before and after for each subscription; return how many would be moved."""
+    now, after, count = SystemClock().now(), None, 0
+    while True:
+        with database.transaction() as session:
+            rows = list_outdated(session, key, now=now, after=after, limit=100)
+            found = [preview_migration(session, row, at=at, now=now) for row in rows]
+            session.rollback()
+        for one in found:
+            click.echo(f"  {one.customer_key} {one.subscription_id}: {_told_of(one)}")
+        count += sum(one.problem is None for one in found)
+        if not found:
+            return count
+        after = found[-1].subscription_id
+
+
+def _told_of(one: PreviewedMigration) -> str:
+    if one.before is None or one.after is None or one.moment is None:
+        return f"cannot be moved: {one.problem}"
+    before, after = (
+        [format_minor(minor, one.currency) for minor in (amounts.next_invoice_minor, amounts.whole_period_minor)]
+        for amounts in (one.before, one.after)
+    )
+    return (
+        f"from {one.moment.isoformat()}; next invoice of {one.payer_key} {before[0]} -> {after[0]}, "
+        f"a whole period {before[1]} -> {after[1]} {one.currency}"
+    )
+
+
+def _migrate_all(database: Database, key: str, at: Literal["now", "period_end"]) -> int:
+    """Migrate page by page, each in a transaction of its own; return how many were moved."""
+    after, count = None, 0
+    while True:
+        with database.transaction() as session:
+            page = migrate_some(session, key, at=at, now=SystemClock().now(), after=after)
+        for one, reason in page.refused.items():
+            click.echo(f"  {one}: left as it is: {reason}", err=True)
+        count += len(page.moved)
+        after = page.next_after
+        if after is None:
+            return count
 
 
 def _read_plan(file: str) -> PlanFile:

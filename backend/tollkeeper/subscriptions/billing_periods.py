@@ -24,11 +24,10 @@ from sqlalchemy.orm import Session
 from tollkeeper.catalog.spec import RateCard
 from tollkeeper.subscriptions.periods import MICROSECOND, Period, periods_between
 from tollkeeper.subscriptions.tables import Subscription
-from tollkeeper.subscriptions.timeline import FOR_EVER, Segment, Timeline, load_timeline
+from tollkeeper.subscriptions.timeline import FOR_EVER, Segment, Timeline, default_quantity, load_timeline
 from tollkeeper.subscriptions.types import BillingPeriod
 
 BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
-ONE = Decimal(1)
 
 
 def due_subscriptions(session: Session, *, now: datetime, limit: int = 100) -> Sequence[Subscription]:
@@ -126,7 +125,7 @@ def _charges_in(timeline: Timeline, segment: Segment, card: RateCard, full: Peri
         return
     holes = [hole for one in timeline.pauses if (hole := one.overlap(part.start, part.end)) is not None]
     if part.without(holes):
-        charge = _billing_period(timeline, segment, card, (part, full), _default_quantity(card))
+        charge = _billing_period(timeline, segment, card, (part, full), default_quantity(card))
         yield replace(charge, holes=tuple(holes), fraction=share_of_pieces(charge.start, charge.end, holes, full))
 
 
@@ -167,7 +166,7 @@ def is_in_advance(card: RateCard) -> bool:
 
 
 def _split_by_quantity(timeline: Timeline, card: RateCard, part: Period) -> Iterator[tuple[Period, Decimal]]:
-    quantity = _default_quantity(card)
+    quantity = default_quantity(card)
     start = part.start
     for change in timeline.quantities:
         if change.rate_card_key != card.key or change.starts_at >= part.end:
@@ -177,11 +176,6 @@ def _split_by_quantity(timeline: Timeline, card: RateCard, part: Period) -> Iter
             start = change.starts_at
         quantity = change.quantity
     yield Period(start, part.end), quantity
-
-
-def _default_quantity(card: RateCard) -> Decimal:
-    quantity = getattr(card.price, "quantity", None)
-    return ONE if quantity is None else Decimal(quantity)
 
 
 def _next_due_of(timeline: Timeline, segment: Segment, card: RateCard, mark: datetime) -> datetime | None:

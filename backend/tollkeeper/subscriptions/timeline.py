@@ -8,7 +8,7 @@ from decimal import Decimal
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tollkeeper.catalog.spec import Phase, PlanSpec
+from tollkeeper.catalog.spec import Phase, PlanSpec, RateCard
 from tollkeeper.catalog.tables import PlanVersion
 from tollkeeper.catalog.versions import spec_of
 from tollkeeper.subscriptions.periods import Period, shift
@@ -65,9 +65,20 @@ class Timeline:
         """Return what holds at the instant, or None before the start, after the end and after the last phase."""
         return next((segment for segment in self.segments if segment.contains(instant)), None)
 
+    def quantity_at(self, card: RateCard, instant: datetime) -> Decimal:
+        """Return how many of a flat rate card hold at the instant; 1 for what has no quantity."""
+        changes = [one for one in self.quantities if one.rate_card_key == card.key and one.starts_at <= instant]
+        return changes[-1].quantity if changes else default_quantity(card)
+
     def pause_at(self, instant: datetime) -> Period | None:
         """Return the pause at the instant; one without an end lasts for ever."""
         return next((pause for pause in self.pauses if pause.contains(instant)), None)
+
+
+def default_quantity(card: RateCard) -> Decimal:
+    """Return the number that the plan itself gives for a flat price; 1 for every other price."""
+    quantity = getattr(card.price, "quantity", None)
+    return Decimal(1) if quantity is None else Decimal(quantity)
 
 
 def load_timeline(session: Session, subscription: Subscription) -> Timeline:

@@ -6,9 +6,7 @@ from typing import Annotated, Literal
 
 from flask import Blueprint
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy.orm import Session
 
-from tollkeeper.catalog.tables import PlanVersion
 from tollkeeper.customers.customers import get_customer
 from tollkeeper.rating.decimals import NonNegative, plain
 from tollkeeper.subscriptions.billing_periods import billing_periods
@@ -16,18 +14,16 @@ from tollkeeper.subscriptions.cancel import cancel
 from tollkeeper.subscriptions.change_plan import change_plan
 from tollkeeper.subscriptions.changing import get_subscription
 from tollkeeper.subscriptions.listing import list_subscriptions
+from tollkeeper.subscriptions.migrate import migrate
 from tollkeeper.subscriptions.pause import pause, resume
-from tollkeeper.subscriptions.planned import planned_acts
 from tollkeeper.subscriptions.set_quantity import set_quantity
-from tollkeeper.subscriptions.state import state_of
 from tollkeeper.subscriptions.subscribe import SubscribeOptions, subscribe
-from tollkeeper.subscriptions.tables import Subscription
-from tollkeeper.subscriptions.timeline import FOR_EVER, load_timeline
 from tollkeeper.subscriptions.types import BillingPeriod
 from tollkeeper.subscriptions.undo import Planned, undo
 from tollkeeper.web.api.conventions import endpoint
 from tollkeeper.web.api.instants import Instant
 from tollkeeper.web.api.paging import Page, PageQuery, page_of
+from tollkeeper.web.api.subscription_out import SubscriptionOut, describe_one
 from tollkeeper.web.context import snapshot, transaction, web_context
 
 blueprint = Blueprint("api_subscriptions", __name__, url_prefix="/api/v1/subscriptions")
@@ -90,6 +86,14 @@ class UndoIn(BaseModel):
     planned: Annotated[Planned, Field(description="Every planned act of this kind is taken back.")]
 
 
+class MigrateIn(BaseModel):
+    """From when the plan's version on sale holds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    at: When = "period_end"
+
+
 class ChangePlanIn(BaseModel):
     """Which plan, from when."""
 
@@ -107,36 +111,6 @@ class QuantityIn(BaseModel):
     rate_card: Annotated[str, Field(description="Key of a flat rate card of the plan.")]
     quantity: NonNegative
     at: When = "now"
-
-
-class PlannedOut(BaseModel):
-    """An act that was decided and is still to come; all but a resumption can be undone by this word."""
-
-    act: Annotated[str, Field(description="change_plan, cancel, pause, resume or quantity")]
-    at: datetime
-    detail: Annotated[str, Field(description="The plan and version, or the seats.")]
-
-
-class SubscriptionOut(BaseModel):
-    """A subscription; `state` is scheduled, active, paused or ended, `plan_version` the one in force now."""
-
-    id: str
-    customer_id: str
-    customer: str
-    plan: str
-    plan_version_id: str
-    plan_version: Annotated[int | None, Field(description="Null before the start and after the end.")]
-    phase: str | None
-    state: str
-    status: Annotated[str, Field(description="canceled once an end is set")]
-    time_zone: str
-    anchor: datetime
-    started_at: datetime
-    ends_at: datetime | None
-    paused_until: Annotated[datetime | None, Field(description="Null if it is not paused, or until it is resumed.")]
-    created_at: datetime
-    canceled_at: datetime | None
-    planned: Annotated[list[PlannedOut], Field(description="What is still to come, in order.")]
 
 
 class ChargeOut(BaseModel):
@@ -182,7 +156,7 @@ def list_all_subscriptions(query: SubscriptionQuery) -> Page[SubscriptionOut]:
     with snapshot() as session:
         customer_id = get_customer(session, query.customer).id if query.customer else None
         rows = list_subscriptions(session, customer_id=customer_id, after=query.after(), limit=query.limit + 1)
-        return page_of(rows, query.limit, lambda row: _describe(session, row, now), lambda row: row.id)
+        return page_of(rows, query.limit, lambda row: describe_one(session, row, now), lambda row: row.id)
 
 
 @blueprint.post("")
@@ -193,7 +167,7 @@ def create_subscription(body: SubscriptionIn) -> SubscriptionOut:
     options = SubscribeOptions(body.anchor, body.time_zone, body.ends_at, body.quantities)
     with transaction() as session:
         made = subscribe(session, body.customer, body.plan, start=body.start or now, now=now, options=options)
-        return _describe(session, made, now)
+        return describe_one(session, made, now)
 
 
 @blueprint.get("/<subscription_id>")
@@ -201,7 +175,7 @@ def create_subscription(body: SubscriptionIn) -> SubscriptionOut:
 def show_subscription(subscription_id: str) -> SubscriptionOut:
     """Show one subscription."""
     with snapshot() as session:
-        return _describe(session, get_subscription(session, subscription_id), web_context().clock.now())
+        return describe_one(session, get_subscription(session, subscription_id), web_context().clock.now())
 
 
 @blueprint.get("/<subscription_id>/charges")
@@ -222,7 +196,7 @@ def cancel_subscription(subscription_id: str, body: CancelIn) -> SubscriptionOut
     now = web_context().clock.now()
     with transaction() as session:
         ended = cancel(session, subscription_id, at=body.at, now=now, is_credited=body.credit)
-        return _describe(session, ended, now)
+        return describe_one(session, ended, now)
 
 
 @blueprint.post("/<subscription_id>/pause")
@@ -231,7 +205,7 @@ def pause_subscription(subscription_id: str, body: PauseIn) -> SubscriptionOut:
     """Pause a subscription: it charges nothing, and the gateway refuses what it is about, until it is resumed."""
     now = web_context().clock.now()
     with transaction() as session:
-        return _describe(session, pause(session, subscription_id, at=body.at, until=body.until, now=now), now)
+        return describe_one(session, pause(session, subscription_id, at=body.at, until=body.until, now=now), now)
 
 
 @blueprint.post("/<subscription_id>/resume")
@@ -240,7 +214,7 @@ def resume_subscription(subscription_id: str, body: ResumeIn) -> SubscriptionOut
     """End the pause that holds now, at once or at an instant to come."""
     now = web_context().clock.now()
     with transaction() as session:
-        return _describe(session, resume(session, subscription_id, at=body.at, now=now), now)
+        return describe_one(session, resume(session, subscription_id, at=body.at, now=now), now)
 
 
 @blueprint.post("/<subscription_id>/undo")
@@ -249,16 +223,25 @@ def undo_planned_act(subscription_id: str, body: UndoIn) -> SubscriptionOut:
     """Take back an end, a change, a pause or a quantity that is still to come."""
     now = web_context().clock.now()
     with transaction() as session:
-        return _describe(session, undo(session, subscription_id, body.planned, now=now), now)
+        return describe_one(session, undo(session, subscription_id, body.planned, now=now), now)
 
 
 @blueprint.post("/<subscription_id>/change-plan")
 @endpoint("write", body=ChangePlanIn, answer=SubscriptionOut)
 def change_subscription_plan(subscription_id: str, body: ChangePlanIn) -> SubscriptionOut:
-    """Move a subscription to another plan, or to its plan's newest version."""
+    """Move a subscription to another plan; its phases begin anew."""
     now = web_context().clock.now()
     with transaction() as session:
-        return _describe(session, change_plan(session, subscription_id, body.plan, at=body.at, now=now), now)
+        return describe_one(session, change_plan(session, subscription_id, body.plan, at=body.at, now=now), now)
+
+
+@blueprint.post("/<subscription_id>/migrate")
+@endpoint("write", body=MigrateIn, answer=SubscriptionOut)
+def migrate_subscription(subscription_id: str, body: MigrateIn) -> SubscriptionOut:
+    """Move a subscription to its plan's version on sale; it goes on in the phase that it is in."""
+    now = web_context().clock.now()
+    with transaction() as session:
+        return describe_one(session, migrate(session, subscription_id, at=body.at, now=now).subscription, now)
 
 
 @blueprint.post("/<subscription_id>/quantity")
@@ -269,35 +252,7 @@ def set_subscription_quantity(subscription_id: str, body: QuantityIn) -> Subscri
     with transaction() as session:
         quantity = Decimal(body.quantity)
         changed = set_quantity(session, subscription_id, body.rate_card, quantity, at=body.at, now=now)
-        return _describe(session, changed, now)
-
-
-def _describe(session: Session, row: Subscription, now: datetime) -> SubscriptionOut:
-    timeline = load_timeline(session, row)
-    segment = timeline.segment_at(now)
-    pause_now = timeline.pause_at(now)
-    version = session.get_one(PlanVersion, segment.plan_version_id).version if segment else None
-    return SubscriptionOut(
-        id=row.id,
-        customer_id=row.customer_id,
-        customer=get_customer(session, row.customer_id).key,
-        plan=row.plan_key,
-        plan_version_id=row.plan_version_id,
-        plan_version=version,
-        phase=segment.phase.key if segment else None,
-        state=state_of(timeline, now),
-        status=row.status,
-        time_zone=row.time_zone,
-        anchor=row.anchor,
-        started_at=row.started_at,
-        ends_at=row.ends_at,
-        paused_until=None if pause_now is None or pause_now.end == FOR_EVER else pause_now.end,
-        created_at=row.created_at,
-        canceled_at=row.canceled_at,
-        planned=[
-            PlannedOut(act=act.kind, at=act.at, detail=act.detail) for act in planned_acts(session, timeline, now=now)
-        ],
-    )
+        return describe_one(session, changed, now)
 
 
 def _charge(period: BillingPeriod) -> ChargeOut:
