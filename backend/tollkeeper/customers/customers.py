@@ -124,15 +124,25 @@ def payer_of(session: Session, customer: Customer) -> Customer:
 
 def family_of(session: Session, payer_id: str) -> list[Customer]:
     """Return the payer and all whom it pays for, the payer first, then by key."""
-    payer = session.get_one(Customer, payer_id)
-    family, generation = [payer], [payer_id]
-    while generation:
+    return families_of(session, [payer_id])[payer_id]
+
+
+def families_of(session: Session, payer_ids: Sequence[str]) -> dict[str, list[Customer]]:
+    """Return the families of several payers, with a query for each generation."""
+    payers = {row.id: row for row in session.scalars(select(Customer).where(Customer.id.in_(payer_ids)))}
+    families = {payer_id: [payers[payer_id]] for payer_id in payer_ids}
+    payer_of_parent = {payer_id: payer_id for payer_id in payer_ids}
+    while payer_of_parent:
         children = session.scalars(
-            select(Customer).where(Customer.parent_id.in_(generation)).order_by(Customer.key)
+            select(Customer).where(Customer.parent_id.in_(payer_of_parent)).order_by(Customer.key)
         ).all()
-        family += children
-        generation = [child.id for child in children]
-    return family
+        generation = {}
+        for child in children:
+            assert child.parent_id is not None
+            generation[child.id] = payer_of_parent[child.parent_id]
+            families[generation[child.id]].append(child)
+        payer_of_parent = generation
+    return families
 
 
 def _chain_of(session: Session, customer: Customer) -> list[Customer]:

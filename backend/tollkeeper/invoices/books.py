@@ -7,11 +7,11 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from tollkeeper.credits.books import CREDIT_CHECKS
+from tollkeeper.invoices.accounts import billed_rows
 from tollkeeper.invoices.charges import name_of
 from tollkeeper.invoices.immutable import content_digest
 from tollkeeper.invoices.prepaid import lines_are_in_the_ledger
 from tollkeeper.invoices.reading import list_lines, parts_of
-from tollkeeper.invoices.settle import billed_rows
 from tollkeeper.invoices.tables import (
     BilledPeriod,
     ChargeKind,

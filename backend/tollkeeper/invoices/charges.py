@@ -1,19 +1,18 @@
 """Price one charge of a subscription: its usage or its seats, by its rate card, for its stretch of time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
-
-from sqlalchemy.orm import Session
 
 from tollkeeper.catalog.spec import RateCard
 from tollkeeper.rating.rate import rate
 from tollkeeper.rating.types import Rated, RatedLine, RatingOptions
 from tollkeeper.subscriptions.coverage import Coverage, CoveredStretch
 from tollkeeper.subscriptions.types import BillingPeriod
-from tollkeeper.usage.usage_of import Pool, pooled_usage
+from tollkeeper.usage.reading import Want
+from tollkeeper.usage.usage_of import Pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +53,29 @@ def is_by_usage(card: RateCard) -> bool:
     return card.price is not None and card.price.type != "flat"
 
 
-def price_charge(session: Session, period: BillingPeriod, currency: str, coverage: Coverage) -> PricedCharge:
-    """Return what is due for the whole charge now, from the usage as it is stored now.
-
-    The usage of all whom the subscription covers is priced as one, so tiers and packages are filled together.
-    """
-    card = period.rate_card
-    if not is_by_usage(card):
-        return PricedCharge(period, period.quantity, 0, rate_quantity(period, currency, period.quantity, 0))
-    assert card.feature is not None, "a plan whose usage price has no feature is not published"
+def want_of(period: BillingPeriod, coverage: Coverage) -> Want:
+    """Return what usage a usage charge is about: that of all whom the subscription covers."""
+    assert period.rate_card.feature is not None, "a plan whose usage price has no feature is not published"
     stretches = [
         stretch for piece in period.pieces for stretch in coverage.stretches(period.customer_id, piece.start, piece.end)
     ]
-    pool = pooled_usage(session, card.feature, stretches)
+    return Want(period.rate_card.feature, tuple(stretches))
+
+
+def price_charge(
+    period: BillingPeriod, currency: str, coverage: Coverage, measure: Callable[[Want], Pool]
+) -> PricedCharge:
+    """Return what is due for the whole charge now, from the usage as it is measured now.
+
+    The usage of all whom the subscription covers is priced as one, so tiers and packages are filled together.
+    """
+    if not is_by_usage(period.rate_card):
+        return PricedCharge(period, period.quantity, 0, rate_quantity(period, currency, period.quantity, 0))
+    want = want_of(period, coverage)
+    pool = measure(want)
     quantity, event_count = pool.whole.quantity, pool.whole.event_count
     rated = rate_quantity(period, currency, quantity, event_count)
-    return PricedCharge(period, quantity, event_count, rated, stretches, pool)
+    return PricedCharge(period, quantity, event_count, rated, want.stretches, pool)
 
 
 def rate_quantity(period: BillingPeriod, currency: str, quantity: Decimal, event_count: int) -> Rated:

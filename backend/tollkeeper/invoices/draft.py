@@ -1,6 +1,6 @@
 """Draft a payer's invoice from the charges that wait for one: its own and those of whom it pays for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from tollkeeper.catalog.versions import spec_of
 from tollkeeper.customers.customers import family_of
 from tollkeeper.customers.tables import Customer
 from tollkeeper.errors import Conflict
+from tollkeeper.invoices.bill import Bill
 from tollkeeper.invoices.numbers import ensure_legal_entity
 from tollkeeper.invoices.reading import get_invoice
 from tollkeeper.invoices.tables import (
@@ -26,28 +27,48 @@ from tollkeeper.storage.ids import new_id
 
 
 def draft_invoice(session: Session, payer: Customer, *, now: datetime) -> Invoice | None:
-    """Put every waiting charge of the payer's family on a new draft; None if they come to nothing or less.
+    """Put every waiting charge of the payer's family on a new draft, as `draft_bills` does; None if there is none."""
+    bills = draft_bills(session, [family_of(session, payer.id)], now=now)
+    return bills[0].invoice if bills else None
 
-    The caller has locked the payer, so that nobody else drafts from the same charges. Raises Conflict for a
+
+def draft_bills(session: Session, families: Sequence[Sequence[Customer]], *, now: datetime) -> list[Bill]:
+    """Draft an invoice for each family, its payer first, whose waiting charges come to more than nothing.
+
+    The caller has locked the payers, so that nobody else drafts from the same charges. Raises Conflict for a
     charge in another currency than the payer's, whose currency was changed or who is another one now.
     A credit that is greater than what is due goes on waiting, and is taken off the next invoice.
     """
-    family = family_of(session, payer.id)
-    rows = waiting_rows(session, [member.id for member in family])
+    ensure_legal_entity(session, DEFAULT_LEGAL_ENTITY)
+    waiting = _waiting_of_each(session, families)
+    names = plan_names_of(session, [row for rows in waiting for row in rows])
+    bills: list[Bill] = []
+    billed: list[tuple[BilledPeriod, Invoice]] = []
+    for family, rows in zip(families, waiting, strict=True):
+        _check_currency(family[0], rows)
+        if sum(row.amount_minor for row in rows) > 0:
+            invoice = new_invoice(family[0], rows, now=now)
+            bills.append(Bill(invoice, family[0], now, lines_of(invoice, sort_rows(rows, family), names)))
+            billed += [(row, invoice) for row in rows]
+    session.add_all(bill.invoice for bill in bills)
+    session.flush()
+    for row, invoice in billed:
+        row.invoice_id = invoice.id
+    session.add_all(line for bill in bills for line in bill.lines)
+    session.flush()
+    return bills
+
+
+def _check_currency(payer: Customer, rows: Sequence[BilledPeriod]) -> None:
     foreign = next((row for row in rows if row.currency != payer.currency), None)
     if foreign is not None:
         raise Conflict(f"{payer.key!r} is billed in {payer.currency}, but a charge of {foreign.currency} waits for it")
-    if sum(row.amount_minor for row in rows) <= 0:
-        return None
-    ensure_legal_entity(session, DEFAULT_LEGAL_ENTITY)
-    invoice = new_invoice(payer, rows, now=now)
-    session.add(invoice)
-    session.flush()
-    session.add_all(lines_of(session, invoice, sort_rows(rows, family)))
-    for row in rows:
-        row.invoice_id = invoice.id
-    session.flush()
-    return invoice
+
+
+def plan_names_of(session: Session, rows: Sequence[BilledPeriod]) -> dict[str, str]:
+    """Return the names of the rows' plans by version."""
+    versions = session.scalars(select(PlanVersion).where(PlanVersion.id.in_({row.plan_version_id for row in rows})))
+    return {version.id: spec_of(version).name for version in versions}
 
 
 def discard_draft(session: Session, invoice_id: str) -> None:
@@ -61,18 +82,28 @@ def discard_draft(session: Session, invoice_id: str) -> None:
     session.flush()
 
 
-def waiting_rows(session: Session, customer_ids: Sequence[str]) -> list[BilledPeriod]:
+def waiting_rows(session: Session, family: Sequence[Customer]) -> list[BilledPeriod]:
     """Return the charges worth something that are on no invoice, and those of their amount-free companions.
 
     What came to nothing is shown beside the rest only when it was billed just now: it has waited for nothing.
     """
-    rows = session.scalars(
+    return _waiting_of_each(session, [family])[0]
+
+
+def _waiting_of_each(session: Session, families: Sequence[Sequence[Customer]]) -> list[list[BilledPeriod]]:
+    place = {member.id: index for index, family in enumerate(families) for member in family}
+    waiting: list[list[BilledPeriod]] = [[] for _ in families]
+    for row in session.scalars(
         select(BilledPeriod)
-        .where(BilledPeriod.customer_id.in_(customer_ids), BilledPeriod.invoice_id.is_(None))
+        .where(BilledPeriod.customer_id.in_(place), BilledPeriod.invoice_id.is_(None))
         .order_by(BilledPeriod.id)
-    ).all()
-    worth = [row for row in rows if is_worth_a_line(row)]
-    newest = max((row.billed_at for row in worth), default=None)
+    ):
+        waiting[place[row.customer_id]].append(row)
+    return [_worth_showing(rows) for rows in waiting]
+
+
+def _worth_showing(rows: Sequence[BilledPeriod]) -> list[BilledPeriod]:
+    newest = max((row.billed_at for row in rows if is_worth_a_line(row)), default=None)
     return [row for row in rows if is_worth_a_line(row) or row.billed_at == newest]
 
 
@@ -92,14 +123,11 @@ def sort_rows(rows: Sequence[BilledPeriod], family: Sequence[Customer]) -> list[
     )
 
 
-def lines_of(session: Session, invoice: Invoice, rows: Sequence[BilledPeriod]) -> list[InvoiceLine]:
-    """Return the lines of the rows, in order, numbered from 1."""
+def lines_of(invoice: Invoice, rows: Sequence[BilledPeriod], plan_names: Mapping[str, str]) -> list[InvoiceLine]:
+    """Return the lines of the rows, in order, numbered from 1; the plans' names are by version."""
     lines: list[InvoiceLine] = []
-    names: dict[str, str] = {}
     for row in rows:
-        if row.plan_version_id not in names:
-            names[row.plan_version_id] = spec_of(session.get_one(PlanVersion, row.plan_version_id)).name
-        for worded in word_lines(row, names[row.plan_version_id], row.rate_card_key):
+        for worded in word_lines(row, plan_names[row.plan_version_id], row.rate_card_key):
             lines.append(
                 InvoiceLine(
                     id=new_id("line"),

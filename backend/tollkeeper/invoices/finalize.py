@@ -1,5 +1,6 @@
 """Issue a draft: give it its number and a digest, after which nothing in it changes any more."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
@@ -10,7 +11,7 @@ from tollkeeper.invoices.announce import announce
 from tollkeeper.invoices.bill import Bill
 from tollkeeper.invoices.close_invoice import settle_payment
 from tollkeeper.invoices.immutable import content_digest
-from tollkeeper.invoices.numbers import take_number
+from tollkeeper.invoices.numbers import take_numbers
 from tollkeeper.invoices.reading import get_invoice, list_lines
 from tollkeeper.invoices.steps import take_steps
 from tollkeeper.invoices.tables import Invoice, InvoiceStatus
@@ -32,20 +33,30 @@ def finalize_invoice(session: Session, invoice_id: str, *, now: datetime) -> Inv
     bill = Bill(invoice, session.get_one(Customer, invoice.customer_id), now, [*list_lines(session, invoice.id)])
     if bill.total_minor != invoice.total_minor:
         raise Conflict(f"the lines of draft {invoice.id} do not add up to its total; discard it and bill again")
-    take_steps(session, bill)
-    invoice.buyer = _buyer(bill.payer)
-    invoice.issued_at = now
-    invoice.due_at = now + PAYMENT_TERM
-    number = take_number(session, invoice.legal_entity)
-    invoice.number = number.text
-    invoice.sequence_number = number.sequence
-    invoice.content_digest = content_digest(invoice, bill.lines)
-    invoice.status = InvoiceStatus.ISSUED
-    session.flush()
-    announce(session, invoice, "issued", now=now)
-    if invoice.total_minor == 0:
-        settle_payment(session, invoice, now=now)  # credit has paid all of it
+    issue_bills(session, [bill])
     return invoice
+
+
+def issue_bills(session: Session, bills: Sequence[Bill]) -> None:
+    """Issue drafts that are locked, or that this transaction made; their numbers are in the order given."""
+    for bill in bills:
+        take_steps(session, bill)
+        invoice = bill.invoice
+        invoice.buyer = _buyer(bill.payer)
+        invoice.issued_at = bill.now
+        invoice.due_at = bill.now + PAYMENT_TERM
+    for legal_entity in sorted({bill.invoice.legal_entity for bill in bills}):
+        own = [bill for bill in bills if bill.invoice.legal_entity == legal_entity]
+        for bill, number in zip(own, take_numbers(session, legal_entity, len(own)), strict=True):
+            bill.invoice.number = number.text
+            bill.invoice.sequence_number = number.sequence
+            bill.invoice.content_digest = content_digest(bill.invoice, bill.lines)
+            bill.invoice.status = InvoiceStatus.ISSUED
+    session.flush()
+    for bill in bills:
+        announce(session, bill.invoice, "issued", now=bill.now)
+        if bill.invoice.total_minor == 0:
+            settle_payment(session, bill.invoice, now=bill.now)  # credit has paid all of it
 
 
 def _buyer(customer: Customer) -> dict[str, object]:

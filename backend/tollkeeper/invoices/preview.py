@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -9,13 +10,14 @@ from sqlalchemy.orm import Session
 from tollkeeper.catalog.tables import Plan
 from tollkeeper.customers.customers import family_of, payer_of
 from tollkeeper.customers.tables import Customer
+from tollkeeper.invoices.accounts import Account, open_account
 from tollkeeper.invoices.bill import Bill
 from tollkeeper.invoices.charges import name_of, price_charge
-from tollkeeper.invoices.draft import lines_of, new_invoice, sort_rows, waiting_rows
-from tollkeeper.invoices.settle import gather_rows, open_account, row_of_charge
+from tollkeeper.invoices.draft import lines_of, new_invoice, plan_names_of, sort_rows, waiting_rows
+from tollkeeper.invoices.settle import gather_rows, measure_totals, row_of_charge
 from tollkeeper.invoices.steps import foresee_steps
 from tollkeeper.invoices.tables import BilledPeriod
-from tollkeeper.subscriptions.billing_periods import billing_periods
+from tollkeeper.subscriptions.billing_periods import billing_periods, lay_billing_periods
 from tollkeeper.subscriptions.coverage import coverage_below
 from tollkeeper.subscriptions.tables import Subscription
 
@@ -30,16 +32,17 @@ def preview_invoice(session: Session, customer: Customer, *, now: datetime) -> B
     """
     payer = payer_of(session, customer)
     family = family_of(session, payer.id)
-    rows = waiting_rows(session, [member.id for member in family])
+    rows = waiting_rows(session, family)
     subscriptions = session.scalars(
         select(Subscription).where(Subscription.customer_id.in_([member.id for member in family]))
     ).all()
     with session.no_autoflush:
         for subscription in subscriptions:
-            rows += gather_rows(session, subscription, payer.currency, until=now, now=now)
-            rows += _running_rows(session, subscription, payer.currency, rows, now=now)
+            account = open_account(session, subscription, payer.currency)
+            rows += gather_rows(session, account, until=now, now=now)
+            rows += _running_rows(session, account, rows, now=now)
         invoice = new_invoice(payer, rows, now=now)
-        bill = Bill(invoice, payer, now, lines_of(session, invoice, sort_rows(rows, family)))
+        bill = Bill(invoice, payer, now, lines_of(invoice, sort_rows(rows, family), plan_names_of(session, rows)))
         foresee_steps(session, bill)
     return bill
 
@@ -57,7 +60,7 @@ def revenue_so_far(session: Session, customer: Customer, *, now: datetime) -> in
     ).all()
     coverage = coverage_below(session, customer.id)
     return sum(
-        price_charge(session, period, customer.currency, coverage).rated.total_minor
+        price_charge(period, customer.currency, coverage, partial(measure_totals, session)).rated.total_minor
         for subscription in subscriptions
         for period in billing_periods(session, subscription, since=now + A_MOMENT, until=now + A_MOMENT)
         if period.start <= now < period.end
@@ -65,17 +68,16 @@ def revenue_so_far(session: Session, customer: Customer, *, now: datetime) -> in
 
 
 def _running_rows(
-    session: Session, subscription: Subscription, currency: str, known: Sequence[BilledPeriod], *, now: datetime
+    session: Session, account: Account, known: Sequence[BilledPeriod], *, now: datetime
 ) -> list[BilledPeriod]:
-    account = open_account(session, subscription, currency)
     gathered = {(row.subscription_id, row.term_id, row.phase_key, row.rate_card_key, row.period_start) for row in known}
     rows = []
-    for period in billing_periods(session, subscription, since=now + A_MOMENT, until=now + A_MOMENT):
+    for period in lay_billing_periods(account.timeline, since=now + A_MOMENT, until=now + A_MOMENT):
         name = name_of(period)
         key = (name.subscription_id, name.term_id, name.phase_key, name.rate_card_key, name.start)
         if period.due_at <= now or key in gathered:
             continue
-        row = row_of_charge(session, period, account, now=now)
+        row = row_of_charge(period, account, partial(measure_totals, session), now=now)
         if row is not None:
             rows.append(row)
     return rows

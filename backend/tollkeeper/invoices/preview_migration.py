@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
+from functools import partial
 
 from sqlalchemy.orm import Session
 
@@ -12,6 +13,7 @@ from tollkeeper.customers.tables import Customer
 from tollkeeper.errors import Conflict, InvalidInput
 from tollkeeper.invoices.charges import price_charge
 from tollkeeper.invoices.preview import preview_invoice
+from tollkeeper.invoices.settle import measure_totals
 from tollkeeper.subscriptions.changing import When, moment_of
 from tollkeeper.subscriptions.coverage import coverage_below
 from tollkeeper.subscriptions.migrate import migrate
@@ -78,7 +80,8 @@ def _amounts(
     segment = timeline.segment_at(moment)
     periods = [] if segment is None else _whole_periods(timeline, segment, now=now)
     coverage = coverage_below(session, timeline.subscription.customer_id)
-    whole = sum(price_charge(session, one, payer.currency, coverage).rated.total_minor for one in periods)
+    measure = partial(measure_totals, session)
+    whole = sum(price_charge(one, payer.currency, coverage, measure).rated.total_minor for one in periods)
     return Amounts(bill.total_minor, whole)
 
 

@@ -1,17 +1,15 @@
 """Write down what is due: for each charge, the difference between what it comes to and what was charged."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tollkeeper.catalog.tables import Plan, PlanVersion
-from tollkeeper.errors import Conflict, Unavailable
+from tollkeeper.invoices.accounts import Account, Billed
 from tollkeeper.invoices.charges import (
     ChargeName,
     PricedCharge,
@@ -19,145 +17,146 @@ from tollkeeper.invoices.charges import (
     lines_as_json,
     name_of,
     price_charge,
+    want_of,
 )
+from tollkeeper.invoices.marks import keep_marks, read_marks
 from tollkeeper.invoices.shares import Shares, share_charge, share_correction
 from tollkeeper.invoices.tables import BilledPeriod, ChargeKind
 from tollkeeper.storage.ids import new_id
-from tollkeeper.subscriptions.billing_periods import billing_periods, due_periods, mark_billed, reviewed_from
-from tollkeeper.subscriptions.coverage import Coverage, CoveredStretch, coverage_below
+from tollkeeper.subscriptions.billing_periods import (
+    BEGINNING,
+    lay_billing_periods,
+    lay_due_periods,
+    mark_timeline_billed,
+    reviewed_from,
+)
+from tollkeeper.subscriptions.coverage import CoveredStretch
 from tollkeeper.subscriptions.periods import MICROSECOND, Period
-from tollkeeper.subscriptions.tables import Subscription, SubscriptionTerm
 from tollkeeper.subscriptions.types import BillingPeriod
-from tollkeeper.usage.event_range import EventRange, pooled_event_range
+from tollkeeper.usage.reading import EventRange, Want, read_usage
+from tollkeeper.usage.usage_of import Pool, pooled_usage
 
-MOST_READS = 3
-Billed = dict[ChargeName, list[BilledPeriod]]
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A subscription's side of the books: what was billed of it, and whose usage it covers as things are now."""
-
-    currency: str
-    billed: Billed
-    coverage: Coverage
+Measure = Callable[[Want], Pool]
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
-    """The new rows of one subscription; `has_new_charges` says that a period began or ended."""
+class Task:
+    """An account to settle until an instant; `is_due` says that its mark moves there, else it is only corrected."""
 
-    rows: list[BilledPeriod]
+    account: Account
+    until: datetime
+    is_due: bool = True
 
     @property
-    def has_new_charges(self) -> bool:
-        """Tell whether a charge fell due for the first time, which calls for an invoice; corrections wait."""
-        return any(row.kind == ChargeKind.CHARGE for row in self.rows)
+    def id(self) -> str:
+        """Return the subscription's id."""
+        return self.account.subscription.id
 
 
-def settle_subscription(
-    session: Session, subscription: Subscription, currency: str, *, until: datetime, now: datetime
-) -> Settled:
-    """Bill every charge due until the instant, correct the earlier ones, and move the subscription's mark.
+def settle_accounts(session: Session, tasks: Sequence[Task], *, now: datetime) -> list[BilledPeriod]:
+    """Bill every charge due, correct the earlier ones, and move the marks; return the new rows.
 
     A repeat adds nothing: a charge's due amount less what its rows charged is zero then. The unique key of
-    BilledPeriod refuses a second writer that would have come between.
+    BilledPeriod refuses a second writer that would have come between. The events behind all charges are read in
+    one pass, so that a number and its proof are of the same events.
     """
-    rows = _gather_with_events(session, subscription, currency, until=until, now=now)
+    marks = read_marks(session, {one.account.subscription.id: (one.account, one.until) for one in tasks})
+    found = [
+        (one, look_at(one.account, until=one.until, quiet_until=marks.quiet_until.get(one.account.subscription.id)))
+        for one in tasks
+    ]
+    changed = [
+        (one.account, period)
+        for one, looked in found
+        for period in looked.periods
+        if _may_have_changed(session, period, one.account, now=now)
+    ]
+    rows = list(_proved_rows(session, changed, now=now))
+    for one, looked in found:
+        rows += _vanished(one.account.billed, looked, now=now)
     session.add_all(rows)
     session.flush()
-    mark_billed(session, subscription, until=until)
-    return Settled(rows)
+    keep_marks(session, marks.now)
+    for one in tasks:
+        if one.is_due:
+            mark_timeline_billed(one.account.timeline, until=one.until)
+    return rows
 
 
-def correct_subscription(session: Session, subscription: Subscription, currency: str, *, now: datetime) -> None:
-    """Bill what came late for periods that were billed, and nothing else; the mark stays."""
-    if subscription.billed_until is None:
-        return
-    rows = _gather_with_events(session, subscription, currency, until=subscription.billed_until, now=now)
-    session.add_all(rows)
-    session.flush()
+def _proved_rows(
+    session: Session, charges: Sequence[tuple[Account, BillingPeriod]], *, now: datetime
+) -> Iterator[BilledPeriod]:
+    """Yield the rows of charges, with the events behind them."""
+    wants = {name_of(one): want_of(one, account.coverage) for account, one in charges if is_by_usage(one.rate_card)}
+    readings = read_usage(session, wants.values())
+    for account, period in charges:
+        row = row_of_charge(period, account, lambda want: readings[want].pool, now=now)
+        if row is None:
+            continue
+        want = wants.get(name_of(period))
+        row.proof["events"] = None if want is None else describe_events(readings[want].events)
+        yield row
 
 
-def _gather_with_events(
-    session: Session, subscription: Subscription, currency: str, *, until: datetime, now: datetime
-) -> list[BilledPeriod]:
-    """Return the rows with the events behind them; raises Unavailable if events will not hold still.
-
-    Two reads of a transaction may see two moments, and an event may come to the period between them: then
-    the number and its proof would not be of the same events, so both are read again.
-    """
-    for _ in range(MOST_READS):
-        rows = gather_rows(session, subscription, currency, until=until, now=now)
-        if all(_add_events(session, row) for row in rows):
-            return rows
-    raise Unavailable("events are coming to the period that is being billed; the next run tries again")
+def _may_have_changed(session: Session, period: BillingPeriod, account: Account, *, now: datetime) -> bool:
+    """Ask the totals about a charge that was billed, before its events are read; a new one is read in any case."""
+    if not account.billed.get(name_of(period)):
+        return True
+    return row_of_charge(period, account, partial(measure_totals, session), now=now) is not None
 
 
-def gather_rows(
-    session: Session, subscription: Subscription, currency: str, *, until: datetime, now: datetime
-) -> list[BilledPeriod]:
-    """Return the rows that are to be written, without writing them: the preview reads them, too."""
-    account = open_account(session, subscription, currency)
-    due = due_periods(session, subscription, now=until)
+def measure_totals(session: Session, want: Want) -> Pool:
+    """Measure usage by the totals, without its proof: for a look that is not billed."""
+    return pooled_usage(session, want.feature_key, want.stretches)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What of an account has to be looked at, which charges there are in the reviewed time, and what time that is."""
+
+    periods: list[BillingPeriod]
+    laid: set[ChargeName]
+    reviewed: Period
+
+
+def look_at(account: Account, *, until: datetime, quiet_until: datetime | None) -> Look:
+    """Return the charges that fell due, and those of usage that were billed and may have changed since."""
+    due = lay_due_periods(account.timeline, now=until)
     listed = {name_of(period) for period in due}
-    late = [one for one in _billed_usage(session, subscription, account.billed) if name_of(one) not in listed]
-    rows = [row for one in (*due, *late) if (row := row_of_charge(session, one, account, now=now)) is not None]
-    since = reviewed_from(subscription)
-    laid = billing_periods(session, subscription, since=since, until=until + MICROSECOND)
-    return rows + _vanished(account.billed, {name_of(period) for period in laid}, Period(since, until), now=now)
+    late = [one for one in _billed_usage(account, quiet_until or BEGINNING) if name_of(one) not in listed]
+    since = reviewed_from(account.subscription)
+    laid = lay_billing_periods(account.timeline, since=since, until=until + MICROSECOND)
+    return Look([*due, *late], {name_of(period) for period in laid}, Period(since, until))
 
 
-def open_account(session: Session, subscription: Subscription, currency: str) -> Account:
-    """Read a subscription's account; raises Conflict if its plans are priced in another currency than it is billed in.
-
-    A customer's currency may have been changed since it subscribed, and 20.00 USD are not 20.00 EUR.
-    """
-    priced_in = session.scalars(
-        select(Plan.currency)
-        .join(PlanVersion, PlanVersion.plan_id == Plan.id)
-        .join(SubscriptionTerm, SubscriptionTerm.plan_version_id == PlanVersion.id)
-        .where(SubscriptionTerm.subscription_id == subscription.id, Plan.currency != currency)
-    ).first()
-    if priced_in is not None:
-        raise Conflict(
-            f"subscription {subscription.id} is priced in {priced_in}, but its payer is billed in {currency}; "
-            f"set the customer's currency back to {priced_in}"
-        )
-    return Account(currency, billed_rows(session, subscription.id), coverage_below(session, subscription.customer_id))
-
-
-def billed_rows(session: Session, subscription_id: str) -> Billed:
-    """Return every row of a subscription under the name of its charge, in order of revision."""
-    rows = session.scalars(
-        select(BilledPeriod).where(BilledPeriod.subscription_id == subscription_id).order_by(BilledPeriod.revision)
-    )
-    billed: Billed = defaultdict(list)
-    for row in rows:
-        billed[name_of_row(row)].append(row)
-    return billed
-
-
-def name_of_row(row: BilledPeriod) -> ChargeName:
-    """Return the name of the charge that a row belongs to."""
-    return ChargeName(row.subscription_id, row.term_id, row.phase_key, row.rate_card_key, row.period_start)
-
-
-def _billed_usage(session: Session, subscription: Subscription, billed: Billed) -> Iterable[BillingPeriod]:
+def _billed_usage(account: Account, quiet_until: datetime) -> list[BillingPeriod]:
     """Return the usage charges that were billed, as their periods are now: late events may have come to them."""
-    ends = [rows[-1].period_end for rows in billed.values()]
-    if not ends:
+    ends = [rows[-1].period_end for rows in account.billed.values() if rows]
+    if not ends or max(ends) <= quiet_until:
         return []
-    periods = billing_periods(session, subscription, until=max(ends) + MICROSECOND)
-    return [period for period in periods if is_by_usage(period.rate_card) and name_of(period) in billed]
+    periods = lay_billing_periods(account.timeline, since=quiet_until, until=max(ends) + MICROSECOND)
+    return [
+        period
+        for period in periods
+        if period.end > quiet_until and is_by_usage(period.rate_card) and name_of(period) in account.billed
+    ]
 
 
-def row_of_charge(session: Session, period: BillingPeriod, account: Account, *, now: datetime) -> BilledPeriod | None:
-    """Return the row that a charge needs now, not yet written; None if what was billed is right."""
+def gather_rows(session: Session, account: Account, *, until: datetime, now: datetime) -> list[BilledPeriod]:
+    """Return the rows that settling would write, without their proof and without writing them: for a preview."""
+    marks = read_marks(session, {account.subscription.id: (account, until)})
+    looked = look_at(account, until=until, quiet_until=marks.quiet_until.get(account.subscription.id))
+    measure = partial(measure_totals, session)
+    rows = [row_of_charge(one, account, measure, now=now) for one in looked.periods]
+    return [row for row in rows if row is not None] + _vanished(account.billed, looked, now=now)
+
+
+def row_of_charge(period: BillingPeriod, account: Account, measure: Measure, *, now: datetime) -> BilledPeriod | None:
+    """Return the row that a charge needs now, not yet written and without its events; None if none is needed."""
     earlier = account.billed.get(name_of(period), [])
     if earlier and _is_unchanged(period, earlier[-1]):
         return None
-    priced = price_charge(session, period, account.currency, account.coverage)
+    priced = price_charge(period, account.currency, account.coverage, measure)
     charged = sum(row.amount_minor for row in earlier)
     amount = priced.rated.total_minor - charged
     shares = [] if priced.pool is None else share_charge(period.customer_id, priced.pool, priced.rated)
@@ -228,16 +227,6 @@ def _proof_of(priced: PricedCharge, earlier: Sequence[BilledPeriod], charged: in
     }
 
 
-def _add_events(session: Session, row: BilledPeriod) -> bool:
-    """Put the events behind a row, read one by one, into its proof; False if they are not those that it counts."""
-    feature = row.proof["feature"]
-    if feature is None:
-        return True
-    found = pooled_event_range(session, feature, stretches_of(row))
-    row.proof["events"] = describe_events(found)
-    return found.count == row.event_count
-
-
 def stretches_of(row: BilledPeriod) -> list[CoveredStretch]:
     """Return whose usage a usage charge was computed from, and when."""
     return [
@@ -256,12 +245,12 @@ def describe_events(found: EventRange) -> dict[str, Any]:
     }
 
 
-def _vanished(billed: Billed, existing: set[ChargeName], reviewed: Period, *, now: datetime) -> list[BilledPeriod]:
+def _vanished(billed: Billed, looked: Look, *, now: datetime) -> list[BilledPeriod]:
     """Give back what was charged for charges that begin in the reviewed time and are there no more."""
     rows = []
     for name, earlier in billed.items():
         charged = sum(row.amount_minor for row in earlier)
-        if charged and name not in existing and reviewed.start <= name.start <= reviewed.end:
+        if charged and name not in looked.laid and looked.reviewed.start <= name.start <= looked.reviewed.end:
             rows.append(_credit_all(earlier, charged, now=now))
     return rows
 

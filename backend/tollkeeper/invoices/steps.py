@@ -68,7 +68,6 @@ def take_steps(session: Session, bill: Bill) -> None:
         _add(bill, added)
         session.add_all(added)
     bill.invoice.total_minor = bill.total_minor
-    session.flush()
 
 
 def _add(bill: Bill, lines: Sequence[InvoiceLine]) -> None:

@@ -154,3 +154,16 @@ class BilledPeriod(Base):
     proof: Mapped[dict[str, Any]] = mapped_column(Json)
     invoice_id: Mapped[str | None] = mapped_column(ForeignKey("invoices.id"))
     billed_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class UsageMark(Base):
+    """What a subscription's billed charges rest on: how many events there were before an hour (since 1970), and
+    a digest of what decides whose they are (marks.py). It only keeps things fast; it may be deleted.
+    """
+
+    __tablename__ = "usage_marks"
+
+    subscription_id: Mapped[str] = mapped_column(ForeignKey("subscriptions.id"), primary_key=True)
+    hour: Mapped[int]
+    events: Mapped[int] = mapped_column(BigInteger)
+    covers: Mapped[str]

@@ -72,12 +72,21 @@ def measure(session: Session, question: Question, spans: Sequence[Span]) -> dict
 
 def matching_sets(session: Session, question: Question, subjects: Collection[str] | None) -> dict[int, SetFacts]:
     """Return the dimension sets whose events can match; conditions on other fields remain to be checked."""
+    found = list_sets(session, question.meter.event_type, subjects)
+    return {facts.id: facts for facts in found if set_matches(question, facts)}
+
+
+def set_matches(question: Question, facts: SetFacts) -> bool:
+    """Say whether events of the set can match; pure."""
+    if facts.event_type != question.meter.event_type:
+        return False
     conditions = _conditions(question, of_sets=True)
-    return {
-        facts.id: facts
-        for facts in list_sets(session, question.meter.event_type, subjects)
-        if all(matches(filter_, _lookup(question, facts, facts.dimensions)) for filter_ in conditions)
-    }
+    return all(matches(filter_, _lookup(question, facts, facts.dimensions)) for filter_ in conditions)
+
+
+def sets_decide(question: Question) -> bool:
+    """Say whether all events of a matching set match: no condition is left for `event_matches`."""
+    return not any(_conditions(question, of_sets=False))
 
 
 def event_matches(question: Question, facts: SetFacts, data: Any) -> bool:

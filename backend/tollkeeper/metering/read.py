@@ -88,6 +88,20 @@ def read_totals(session: Session, set_ids: Collection[int], first_hour: int, end
     return {set_id: totals for (_, set_id), totals in by_window.items()}
 
 
+def count_events_before(session: Session, set_ids: Collection[int], hour: int) -> dict[int, int]:
+    """Return how many events each set has before the hour (since 1970), from the totals; none: it is left out."""
+    wanted = sorted(set_ids)
+    found: dict[int, int] = {}
+    for start in range(0, len(wanted), CHUNK):
+        query = (
+            select(HourlyTotal.set_id, func.sum(HourlyTotal.events))
+            .where(HourlyTotal.set_id.in_(wanted[start : start + CHUNK]), HourlyTotal.hour < hour)
+            .group_by(HourlyTotal.set_id)
+        )
+        found |= {set_id: int(events) for set_id, events in session.execute(query)}
+    return found
+
+
 def read_totals_by_window(session: Session, set_ids: Collection[int], hours: Hours) -> dict[tuple[int, int], SetTotals]:
     """Return the totals by number of window and set; what has no events is left out."""
     columns = [func.sum(getattr(HourlyTotal, column)) for column in COUNTED]

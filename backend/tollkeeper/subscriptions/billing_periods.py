@@ -46,8 +46,12 @@ def due_subscriptions(session: Session, *, now: datetime, limit: int = 100) -> S
 
 def due_periods(session: Session, subscription: Subscription, *, now: datetime) -> list[BillingPeriod]:
     """Return the charges that fell due after the mark and until `now`, by due time."""
-    since = reviewed_from(subscription)
-    timeline = load_timeline(session, subscription)
+    return lay_due_periods(load_timeline(session, subscription), now=now)
+
+
+def lay_due_periods(timeline: Timeline, *, now: datetime) -> list[BillingPeriod]:
+    """Do the same with a timeline at hand; pure."""
+    since = reviewed_from(timeline.subscription)
     found = lay_billing_periods(timeline, since=since, until=now + MICROSECOND)
     return [period for period in found if since <= period.due_at <= now]
 
@@ -66,8 +70,13 @@ def reviewed_from(subscription: Subscription) -> datetime:
 
 def mark_billed(session: Session, subscription: Subscription, *, until: datetime) -> None:
     """Say that every charge due until the instant (inclusive) is dealt with, and set when to look again."""
-    subscription.billed_until = until
-    subscription.next_due_at = next_due(load_timeline(session, subscription), after=until)
+    mark_timeline_billed(load_timeline(session, subscription), until=until)
+
+
+def mark_timeline_billed(timeline: Timeline, *, until: datetime) -> None:
+    """Do the same with a timeline at hand."""
+    timeline.subscription.billed_until = until
+    timeline.subscription.next_due_at = next_due(timeline, after=until)
 
 
 def next_due(timeline: Timeline, *, after: datetime | None) -> datetime | None:

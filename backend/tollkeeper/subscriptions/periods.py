@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 from zoneinfo import ZoneInfo
 
 from dateutil.relativedelta import relativedelta
@@ -89,6 +89,7 @@ def shift(instant: datetime, cadence: str, time_zone: str) -> datetime:
     return boundary(instant, cadence, time_zone, 1)
 
 
+@lru_cache(maxsize=1 << 16)
 def boundary(anchor: datetime, cadence: str, time_zone: str, index: int) -> datetime:
     """Return the index-th boundary in UTC; the 0-th is the anchor itself."""
     if index == 0:

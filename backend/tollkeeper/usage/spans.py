@@ -34,15 +34,22 @@ def owned_spans(session: Session, stretches: Sequence[CoveredStretch]) -> list[O
 
     A subject is one customer's at an instant, so no event is in two spans.
     """
-    attributions = _attributions_of(session, {stretch.customer_id for stretch in stretches})
+    return owned_spans_of(attributions_of(session, {stretch.customer_id for stretch in stretches}), stretches)
+
+
+def owned_spans_of(
+    attributions: Mapping[str, Sequence[Attribution]], stretches: Sequence[CoveredStretch]
+) -> list[OwnedSpan]:
+    """Do the same with the attributions of each customer at hand; pure."""
     owners: dict[tuple[int, int], dict[str, str]] = defaultdict(dict)
     for customer_id, start, end in ((one.customer_id, one.start, one.end) for one in stretches):
-        for span in cut_spans(attributions[customer_id], start, end):
+        for span in cut_spans(attributions.get(customer_id, ()), start, end):
             owners[span.start_us, span.end_us] |= dict.fromkeys(span.subjects or (), customer_id)
     return [OwnedSpan(Span(frozenset(its), *cut), its) for cut, its in sorted(owners.items())]
 
 
-def _attributions_of(session: Session, customer_ids: Iterable[str]) -> Mapping[str, list[Attribution]]:
+def attributions_of(session: Session, customer_ids: Iterable[str]) -> Mapping[str, list[Attribution]]:
+    """Return the attributions of each of the customers."""
     wanted = sorted(customer_ids)
     found: dict[str, list[Attribution]] = defaultdict(list)
     for first in range(0, len(wanted), CHUNK):
