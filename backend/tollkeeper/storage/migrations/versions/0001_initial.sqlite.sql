@@ -668,6 +668,15 @@ CREATE INDEX ix_entitlement_limits_subscription_id ON entitlement_limits (subscr
 
 CREATE INDEX ix_entitlement_limits_version ON entitlement_limits (version);
 
+CREATE TABLE usage_marks (
+  subscription_id VARCHAR NOT NULL,
+  hour INTEGER NOT NULL,
+  events BIGINT NOT NULL,
+  covers VARCHAR NOT NULL,
+  CONSTRAINT pk_usage_marks PRIMARY KEY (subscription_id),
+  CONSTRAINT fk_usage_marks_subscription_id FOREIGN KEY(subscription_id) REFERENCES subscriptions (id)
+);
+
 CREATE TABLE subscription_terms (
   id VARCHAR NOT NULL,
   subscription_id VARCHAR NOT NULL,
