@@ -107,3 +107,20 @@ def test_an_archived_customer_leaves_the_list_and_keeps_its_first_instant(sessio
     assert again.archived_at == NOW
     assert [one.key for one in list_customers(session)] == ["globex"]
     assert len(list_customers(session, with_archived=True)) == 2
+
+
+@pytest.mark.parametrize("key", ["", "..", "a b", "-a", "new", "k" * 65, "acme\n"])
+def test_a_key_that_no_address_could_hold_is_refused(session: Session, customer: Make, key: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        customer(key)
+    assert [field.path for field in refused.value.fields] == ["/key"]
+    assert list_customers(session) == []
+
+
+@pytest.mark.parametrize("field", ["name", "currency", "time_zone"])
+def test_what_a_customer_needs_cannot_be_taken_away(session: Session, customer: Make, field: str) -> None:
+    customer("acme")
+    with pytest.raises(InvalidInput) as refused:
+        update_customer(session, "acme", {field: None})
+    session.rollback()
+    assert [one.path for one in refused.value.fields] == [f"/{field}"]

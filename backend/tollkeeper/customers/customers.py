@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from tollkeeper.customers.tables import Customer
+from tollkeeper.customers.words import check_words
 from tollkeeper.errors import Conflict, InvalidInput, NotFound
-from tollkeeper.money import currency_exponent
 from tollkeeper.storage.changes import note_change
 from tollkeeper.storage.ids import new_id
 from tollkeeper.storage.locks import wait_for_turn
@@ -34,7 +33,7 @@ class CustomerDraft:
 
 
 def create_customer(session: Session, draft: CustomerDraft, *, now: datetime) -> Customer:
-    """Create a customer; raises Conflict if the key is taken, InvalidInput for a wrong currency or time zone."""
+    """Create a customer; raises Conflict if the key is taken, InvalidInput for a wrong word (words.py)."""
     wait_for_turn(session, "customers")
     if session.scalar(select(Customer.id).where(or_(Customer.key == draft.key, Customer.id == draft.key))):
         raise Conflict(f"a customer with the key {draft.key!r} is there already")
@@ -50,7 +49,7 @@ def create_customer(session: Session, draft: CustomerDraft, *, now: datetime) ->
         archived_at=None,
         parent_id=None,
     )
-    _check_words(customer)
+    check_words(customer)
     if draft.parent is not None:
         customer.parent_id = get_customer(session, draft.parent).id
     _check_family(session, customer)
@@ -74,7 +73,7 @@ def update_customer(session: Session, key_or_id: str, changes: Mapping[str, Any]
             customer.parent_id = None if value is None else get_customer(session, value).id
         else:
             setattr(customer, field, value)
-    _check_words(customer)
+    check_words(customer)
     with session.no_autoflush:
         _check_family(session, customer)
     session.flush()
@@ -155,18 +154,6 @@ def _chain_of(session: Session, customer: Customer) -> list[Customer]:
             raise Conflict(f"the chain of parents of {customer.key!r} is longer than {LONGEST_PARENT_CHAIN}")
         chain.append(parent)
     return chain
-
-
-def _check_words(customer: Customer) -> None:
-    if not customer.key or not customer.name:
-        raise InvalidInput.of("/key" if not customer.key else "/name", "must not be empty")
-    currency_exponent(customer.currency)
-    try:
-        ZoneInfo(customer.time_zone)
-    except (KeyError, ValueError, OSError):
-        raise InvalidInput.of(
-            "/time_zone", f"{customer.time_zone!r} is no time zone; write it like 'Europe/Berlin'"
-        ) from None
 
 
 def _check_family(session: Session, customer: Customer) -> None:

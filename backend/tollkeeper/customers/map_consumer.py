@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from tollkeeper.customers.attribute import attribute_subjects, mappings_of
 from tollkeeper.customers.customers import get_customer
 from tollkeeper.customers.tables import ConsumerMapping, Subject
+from tollkeeper.customers.words import LONGEST_VALUE
 from tollkeeper.errors import Conflict, InvalidInput, NotFound
 from tollkeeper.storage.changes import note_change
 from tollkeeper.storage.ids import new_id
@@ -99,8 +100,8 @@ def mappings_by(session: Session, match: str, value: str) -> Sequence[ConsumerMa
 def _check(mapping: ConsumerMapping) -> None:
     if mapping.match not in MATCHES:
         raise InvalidInput.of("/match", f"{mapping.match!r} is none of {', '.join(MATCHES)}")
-    if not mapping.value:
-        raise InvalidInput.of("/value", "must not be empty")
+    if not 0 < len(mapping.value) <= LONGEST_VALUE:
+        raise InvalidInput.of("/value", f"needs 1 to {LONGEST_VALUE} characters")
 
 
 def _refuse_overlap(session: Session, new: ConsumerMapping) -> None:

@@ -17,6 +17,14 @@ from tollkeeper.customers.customers import (
 )
 from tollkeeper.customers.map_consumer import end_mapping, list_mappings, map_consumer, remap_consumer
 from tollkeeper.customers.tables import ConsumerMapping, Customer
+from tollkeeper.customers.words import (
+    EMAIL_PATTERN,
+    KEY_PATTERN,
+    LONGEST_EMAIL,
+    LONGEST_KEY,
+    LONGEST_NAME,
+    LONGEST_VALUE,
+)
 from tollkeeper.usage.unmapped import unmapped_usage
 from tollkeeper.web.api.conventions import endpoint
 from tollkeeper.web.api.instants import Instant
@@ -25,10 +33,10 @@ from tollkeeper.web.context import snapshot, transaction, web_context
 
 blueprint = Blueprint("api_customers", __name__, url_prefix="/api/v1")
 
-Key = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$")]
-Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
-Email = Annotated[str, Field(max_length=254, pattern=r"^[^@\s\x00]+@[^@\s\x00]+$")]
-Value = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00]*$")]
+Key = Annotated[str, Field(min_length=1, max_length=LONGEST_KEY, pattern=KEY_PATTERN)]
+Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=r"^[^\x00]*$")]
+Email = Annotated[str, Field(max_length=LONGEST_EMAIL, pattern=EMAIL_PATTERN)]
+Value = Annotated[str, Field(min_length=1, max_length=LONGEST_VALUE, pattern=r"^[^\x00]*$")]
 Match = Literal["subject", "id", "username", "custom_id"]
 
 
