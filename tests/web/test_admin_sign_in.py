@@ -1,17 +1,20 @@
 """The way in and out of the admin pages."""
 
+import tracemalloc
 from datetime import timedelta
 
 import pytest
 from flask import Flask
 from pydantic import SecretStr
 
-from tests.web.seeded import ADMIN, PASSWORD
+from tests.web.seeded import ADMIN, NOW, PASSWORD
 from tests.web.visitor import Visitor, text_of
 from tollkeeper.app import create_app
 from tollkeeper.clock import FixedClock
 from tollkeeper.config import Settings
 from tollkeeper.storage.session import Database
+from tollkeeper.web.admin.sign_in import PASSWORDS_AT_ONCE, password_checks
+from tollkeeper.web.limits import FailureLimit
 
 
 def cookie_of(visitor: Visitor) -> str:
@@ -146,3 +149,29 @@ def test_behind_a_trusted_proxy_the_scheme_is_the_clients(books_database: Databa
 def test_nobody_s_word_about_the_scheme_is_taken_without_a_trusted_proxy(visitor: Visitor) -> None:
     answer = visitor.get("/admin/sign-in", **{"X-Forwarded-Proto": "https"})
     assert "Secure" not in answer.headers["Set-Cookie"]
+
+
+def test_passwords_are_checked_a_few_at_a_time_so_that_strangers_cannot_take_the_memory(visitor: Visitor) -> None:
+    for _ in range(PASSWORDS_AT_ONCE):
+        assert password_checks.acquire(blocking=False)
+    try:
+        busy = visitor.sign_in()
+    finally:
+        password_checks.release(PASSWORDS_AT_ONCE)
+    assert (busy.status_code, busy.headers["Retry-After"]) == (429, "1")
+    assert "Too many people sign in" in text_of(busy)
+    assert visitor.sign_in().location == "/admin/"
+
+
+def test_a_failure_costs_the_same_memory_however_long_the_name_is() -> None:
+    limit = FailureLimit(most=10, window=timedelta(minutes=15))
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            limit.note_failure(f"{number}" + "n" * 100_000, now=NOW)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # 100 names of 100 kB would be 10 MB
+    assert kept < 1_000_000
+    assert limit.seconds_to_wait("1" + "n" * 100_000, now=NOW) == 0

@@ -1,5 +1,6 @@
 """Sign in and out: a token in a signed cookie, its digest on our side, so that signing out ends it."""
 
+import threading
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -26,6 +27,12 @@ TOKEN = "sign_in"  # noqa: S105  # the name under which the cookie holds the tok
 failures_by_address = FailureLimit(most=20, window=timedelta(minutes=15))
 failures_by_name = FailureLimit(most=10, window=timedelta(minutes=15))
 
+# A check takes 64 MiB and a twentieth of a second by argon2's defaults: without a limit, strangers who send forms
+# would take the memory and the threads that the gateways' requests need.
+PASSWORDS_AT_ONCE = 2
+MOST_SECONDS_TO_WAIT = 1
+password_checks = threading.BoundedSemaphore(PASSWORDS_AT_ONCE)
+
 
 @blueprint.get("/sign-in")
 def show() -> ResponseReturnValue:
@@ -38,29 +45,41 @@ def show() -> ResponseReturnValue:
 @blueprint.post("/sign-in")
 def check() -> ResponseReturnValue:
     """Check name and password and open a sign-in under a new session, so that no earlier cookie is worth anything."""
+    if not password_checks.acquire(timeout=MOST_SECONDS_TO_WAIT):
+        return _refuse("Too many people sign in at this moment. Try again.", wait_seconds=MOST_SECONDS_TO_WAIT)
+    try:
+        return _check_password()
+    finally:
+        password_checks.release()
+
+
+def _check_password() -> ResponseReturnValue:
     now = web_context().clock.now()
-    name, password = request.form.get("name", ""), request.form.get("password", "")
-    address, target = request.remote_addr or "unknown", request.form.get("next", "")
-    wait = max(
-        failures_by_address.seconds_to_wait(address, now=now), failures_by_name.seconds_to_wait(name.strip(), now=now)
-    )
+    name, address = request.form.get("name", "").strip(), request.remote_addr or "unknown"
+    wait = max(failures_by_address.seconds_to_wait(address, now=now), failures_by_name.seconds_to_wait(name, now=now))
     if wait:
-        message = f"Too many wrong passwords. Try again in {-(-wait // 60)} minutes."
-        page = render_template("admin/sign_in.html", name=name, target=target, error=message)
-        return page, 429, {"Retry-After": str(wait)}
+        return _refuse(f"Too many wrong passwords. Try again in {-(-wait // 60)} minutes.", wait_seconds=wait)
     with snapshot() as reading:
-        admin = check_password(reading, name, password)
+        admin = check_password(reading, name, request.form.get("password", ""))
     if admin is None:
         failures_by_address.note_failure(address, now=now)
-        failures_by_name.note_failure(name.strip(), now=now)
-        message = "Name or password is wrong."
-        return render_template("admin/sign_in.html", name=name, target=target, error=message), 422
-    failures_by_name.forget(name.strip())
+        failures_by_name.note_failure(name, now=now)
+        return _form("Name or password is wrong."), 422
+    failures_by_name.forget(name)
     with transaction() as writing:
         token = start_sign_in(writing, admin.id, now=now)
     session.clear()
     session[TOKEN] = token
-    return redirect(_safe_target(target))
+    return redirect(_safe_target(request.form.get("next", "")))
+
+
+def _refuse(message: str, *, wait_seconds: int) -> ResponseReturnValue:
+    return _form(message), 429, {"Retry-After": str(wait_seconds)}
+
+
+def _form(error: str) -> str:
+    name, target = request.form.get("name", ""), request.form.get("next", "")
+    return render_template("admin/sign_in.html", name=name, target=target, error=error)
 
 
 @blueprint.post("/sign-out")
