@@ -4,9 +4,12 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from tollkeeper.clock import FixedClock
+from tollkeeper.errors import Unavailable
 from tollkeeper.jobs.context import JobContext
 from tollkeeper.jobs.runner import Job, run_job
 from tollkeeper.jobs.scheduler import JobScheduler
@@ -29,6 +32,35 @@ def test_a_failure_is_counted_and_does_not_spread(database: Database, tmp_path: 
     before = runs("breaks", "failed")
     assert run_job(Job("breaks", 1, fail, "It breaks."), context_of(database, tmp_path)) is None
     assert runs("breaks", "failed") == before + 1
+
+
+def test_a_failure_that_comes_again_is_logged_once_a_minute_and_so_is_its_end(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error: Exception | None = Unavailable("the database is away")
+
+    def fail(_: JobContext) -> int:
+        if error:
+            raise error
+        return 0
+
+    job, context = Job("away", 1, fail, "It fails."), context_of(database, tmp_path)
+    with capture_logs() as logs:
+        for _ in range(5):
+            run_job(job, context)
+        assert [one["event"] for one in logs] == ["job_failed"]
+        monkeypatch.setattr("tollkeeper.jobs.runner.LOGGED_AGAIN_AFTER_SECONDS", 0)
+        run_job(job, context)
+        # four were kept back
+        assert (logs[-1]["failures_since"], logs[-1]["reason"]) == (4, "the database is away")
+        monkeypatch.undo()
+        error = RuntimeError("another cause")
+        run_job(job, context)
+        assert isinstance(logs[-1]["exc_info"], RuntimeError)
+        error = None
+        run_job(job, context)
+        run_job(job, context)
+    assert [one["event"] for one in logs] == ["job_failed", "job_failed", "job_failed", "job_recovered"]
 
 
 def test_every_job_of_the_timetable_has_nothing_to_do_on_an_empty_database_twice(
