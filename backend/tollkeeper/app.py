@@ -44,6 +44,7 @@ from tollkeeper.web.api import events as api_events
 from tollkeeper.web.api import gateway as api_gateway
 from tollkeeper.web.api import invoices as api_invoices
 from tollkeeper.web.api import kong as api_kong
+from tollkeeper.web.api import legal_entities as api_legal_entities
 from tollkeeper.web.api import meters as api_meters
 from tollkeeper.web.api import migrations as api_migrations
 from tollkeeper.web.api import openapi
@@ -97,6 +98,7 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     api_customers.blueprint,
     api_credits.blueprint,
     api_invoices.blueprint,
+    api_legal_entities.blueprint,
     api_payments.blueprint,
 )
 

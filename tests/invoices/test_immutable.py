@@ -92,7 +92,7 @@ def test_its_later_life_may_be_noted(database: Database, issued: Story) -> None:
 
 def test_every_column_is_either_content_or_later_life() -> None:
     assert not LIVING_COLUMNS & set(FIXED_COLUMNS)
-    assert {"total_minor", "number", "buyer", "issued_at", "due_at", "content_digest"} <= set(FIXED_COLUMNS)
+    assert {"total_minor", "number", "buyer", "seller", "issued_at", "due_at", "content_digest"} <= set(FIXED_COLUMNS)
 
 
 def test_a_change_behind_the_triggers_is_found_by_books_and_proof(database: Database, issued: Story) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from tollkeeper.customers.tables import Customer
+from tollkeeper.customers.tables import Customer, TaxExemption
 from tollkeeper.customers.words import check_words
 from tollkeeper.errors import Conflict, InvalidInput, NotFound
 from tollkeeper.storage.changes import note_change
@@ -16,7 +16,7 @@ from tollkeeper.storage.ids import new_id
 from tollkeeper.storage.locks import wait_for_turn
 
 LONGEST_PARENT_CHAIN = 10
-CHANGEABLE = {"name", "email", "currency", "time_zone", "parent", "address"}
+CHANGEABLE = {"name", "email", "currency", "time_zone", "parent", "address", "tax_ids", "tax_exemption"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,8 @@ class CustomerDraft:
     time_zone: str = "UTC"
     parent: str | None = None
     address: dict[str, Any] | None = None
+    tax_ids: Sequence[Mapping[str, str]] = ()
+    tax_exemption: TaxExemption = TaxExemption.NONE
 
 
 def create_customer(session: Session, draft: CustomerDraft, *, now: datetime) -> Customer:
@@ -45,6 +47,8 @@ def create_customer(session: Session, draft: CustomerDraft, *, now: datetime) ->
         currency=draft.currency,
         time_zone=draft.time_zone,
         address=draft.address,
+        tax_ids=[dict(one) for one in draft.tax_ids],
+        tax_exemption=draft.tax_exemption,
         created_at=now,
         archived_at=None,
         parent_id=None,

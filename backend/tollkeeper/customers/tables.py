@@ -1,12 +1,21 @@
 """Customers, the mappings of consumers to them, and what the mappings come to for each subject."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import BigInteger, ForeignKey, Index, Integer
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tollkeeper.storage.base import Base, Json, UtcDateTime
+
+
+class TaxExemption(StrEnum):
+    """Whether tax is charged: as usual, not at all, or due by the customer itself (reverse charge)."""
+
+    NONE = "none"
+    EXEMPT = "exempt"
+    REVERSE = "reverse"
 
 
 class Customer(Base):
@@ -22,6 +31,9 @@ class Customer(Base):
     time_zone: Mapped[str]
     parent_id: Mapped[str | None] = mapped_column(ForeignKey("customers.id"), index=True)
     address: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    # each {"type": "eu_vat", "value": "DE123456789"}; the types are Stripe's names
+    tax_ids: Mapped[list[dict[str, str]]] = mapped_column(Json)
+    tax_exemption: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     archived_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 

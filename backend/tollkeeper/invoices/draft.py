@@ -13,7 +13,7 @@ from tollkeeper.customers.customers import family_of
 from tollkeeper.customers.tables import Customer
 from tollkeeper.errors import Conflict
 from tollkeeper.invoices.bill import Bill
-from tollkeeper.invoices.numbers import ensure_legal_entity
+from tollkeeper.invoices.legal_entities import read_terms
 from tollkeeper.invoices.reading import get_invoice
 from tollkeeper.invoices.tables import (
     DEFAULT_LEGAL_ENTITY,
@@ -39,7 +39,7 @@ def draft_bills(session: Session, families: Sequence[Sequence[Customer]], *, now
     charge in another currency than the payer's, whose currency was changed or who is another one now.
     A credit that is greater than what is due goes on waiting, and is taken off the next invoice.
     """
-    ensure_legal_entity(session, DEFAULT_LEGAL_ENTITY)
+    terms = read_terms(session, [family[0].id for family in families])
     waiting = _waiting_of_each(session, families)
     names = plan_names_of(session, [row for rows in waiting for row in rows])
     bills: list[Bill] = []
@@ -48,6 +48,7 @@ def draft_bills(session: Session, families: Sequence[Sequence[Customer]], *, now
         _check_currency(family[0], rows)
         if sum(row.amount_minor for row in rows) > 0:
             invoice = new_invoice(family[0], rows, now=now)
+            invoice.legal_entity = terms.seller_of(family[0].id)
             bills.append(Bill(invoice, family[0], now, lines_of(invoice, sort_rows(rows, family), names)))
             billed += [(row, invoice) for row in rows]
     session.add_all(bill.invoice for bill in bills)
@@ -164,6 +165,7 @@ def new_invoice(payer: Customer, rows: Sequence[BilledPeriod], *, now: datetime)
         number=None,
         customer_id=payer.id,
         buyer={},
+        seller={},
         currency=payer.currency,
         status=InvoiceStatus.DRAFT,
         period_start=min((row.period_start for row in rows), default=now),

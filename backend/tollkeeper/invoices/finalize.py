@@ -1,7 +1,7 @@
 """Issue a draft: give it its number and a digest, after which nothing in it changes any more."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy.orm import Session
 
@@ -11,12 +11,11 @@ from tollkeeper.invoices.announce import announce
 from tollkeeper.invoices.bill import Bill
 from tollkeeper.invoices.close_invoice import settle_payment
 from tollkeeper.invoices.immutable import content_digest
+from tollkeeper.invoices.legal_entities import describe_buyer, describe_seller, read_terms
 from tollkeeper.invoices.numbers import take_numbers
 from tollkeeper.invoices.reading import get_invoice, list_lines
 from tollkeeper.invoices.steps import take_steps
 from tollkeeper.invoices.tables import Invoice, InvoiceStatus
-
-PAYMENT_TERM = timedelta(days=30)
 
 
 def finalize_invoice(session: Session, invoice_id: str, *, now: datetime) -> Invoice:
@@ -39,12 +38,14 @@ def finalize_invoice(session: Session, invoice_id: str, *, now: datetime) -> Inv
 
 def issue_bills(session: Session, bills: Sequence[Bill]) -> None:
     """Issue drafts that are locked, or that this transaction made; their numbers are in the order given."""
+    terms = read_terms(session, [bill.payer.id for bill in bills])
     for bill in bills:
         take_steps(session, bill)
         invoice = bill.invoice
-        invoice.buyer = _buyer(bill.payer)
+        invoice.buyer = describe_buyer(bill.payer)
+        invoice.seller = describe_seller(terms.entities[invoice.legal_entity])
         invoice.issued_at = bill.now
-        invoice.due_at = bill.now + PAYMENT_TERM
+        invoice.due_at = terms.due_at(bill.payer.id, invoice.legal_entity, issued_at=bill.now)
     for legal_entity in sorted({bill.invoice.legal_entity for bill in bills}):
         own = [bill for bill in bills if bill.invoice.legal_entity == legal_entity]
         for bill, number in zip(own, take_numbers(session, legal_entity, len(own)), strict=True):
@@ -57,8 +58,3 @@ def issue_bills(session: Session, bills: Sequence[Bill]) -> None:
         announce(session, bill.invoice, "issued", now=bill.now)
         if bill.invoice.total_minor == 0:
             settle_payment(session, bill.invoice, now=bill.now)  # credit has paid all of it
-
-
-def _buyer(customer: Customer) -> dict[str, object]:
-    """Copy who buys: the document keeps what was true when it was issued."""
-    return {"key": customer.key, "name": customer.name, "email": customer.email, "address": customer.address}

@@ -11,6 +11,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from tollkeeper.storage.base import Base, ExactDecimal, Json, UtcDateTime
 
 DEFAULT_LEGAL_ENTITY = "default"
+DEFAULT_PAYMENT_TERM_DAYS = 30
+DEFAULT_DIGITS = 6
 PREPAID_CREDIT = "prepaid_credit"
 # The kinds of lines that no charge is behind: the steps after the charges add them (steps.py).
 STEP_KINDS = (PREPAID_CREDIT,)
@@ -36,14 +38,31 @@ class ChargeKind(StrEnum):
 
 
 class LegalEntity(Base):
-    """Who sells; each has its own gap-free sequence of numbers, and the row is the lock of that sequence."""
+    """Who sells; each has its own gap-free sequences of numbers, and the row is the lock of both."""
 
     __tablename__ = "legal_entities"
 
     key: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str]
-    number_prefix: Mapped[str]
+    address: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    tax_id: Mapped[str | None]
+    email: Mapped[str | None]
+    payment_term_days: Mapped[int] = mapped_column(default=DEFAULT_PAYMENT_TERM_DAYS)
+    number_prefix: Mapped[str] = mapped_column(unique=True)
+    number_digits: Mapped[int] = mapped_column(default=DEFAULT_DIGITS)
     last_number: Mapped[int] = mapped_column(BigInteger, default=0)
+    credit_note_prefix: Mapped[str] = mapped_column(unique=True)
+    last_credit_note: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class BillingTerms(Base):
+    """What was agreed with one payer; of what is null the legal entity's word holds."""
+
+    __tablename__ = "billing_terms"
+
+    customer_id: Mapped[str] = mapped_column(ForeignKey("customers.id"), primary_key=True)
+    legal_entity: Mapped[str | None] = mapped_column(ForeignKey("legal_entities.key"))
+    payment_term_days: Mapped[int | None]
 
 
 class Invoice(Base):
@@ -68,6 +87,7 @@ class Invoice(Base):
     sequence_number: Mapped[int | None] = mapped_column(BigInteger)
     customer_id: Mapped[str] = mapped_column(ForeignKey("customers.id"))
     buyer: Mapped[dict[str, Any]] = mapped_column(Json)
+    seller: Mapped[dict[str, Any]] = mapped_column(Json)
     currency: Mapped[str]
     status: Mapped[str]
     period_start: Mapped[datetime] = mapped_column(UtcDateTime)

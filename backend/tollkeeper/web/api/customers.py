@@ -16,7 +16,7 @@ from tollkeeper.customers.customers import (
     update_customer,
 )
 from tollkeeper.customers.map_consumer import end_mapping, list_mappings, map_consumer, remap_consumer
-from tollkeeper.customers.tables import ConsumerMapping, Customer
+from tollkeeper.customers.tables import ConsumerMapping, Customer, TaxExemption
 from tollkeeper.customers.words import (
     EMAIL_PATTERN,
     KEY_PATTERN,
@@ -53,6 +53,23 @@ class Address(BaseModel):
     country: Annotated[str | None, Field(pattern=r"^[A-Z]{2}$", description="ISO 3166-1, two letters.")] = None
 
 
+class TaxId(BaseModel):
+    """A number under which a tax office knows the customer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Annotated[
+        str, Field(pattern=r"^[a-z]{2,4}_[a-z0-9_]{2,20}$", description="By Stripe's names.", examples=["eu_vat"])
+    ]
+    value: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00]*$", examples=["DE123456789"])]
+
+
+TaxIds = Annotated[list[TaxId], Field(max_length=10, description="As they are printed on its invoices.")]
+Exemption = Annotated[
+    TaxExemption, Field(description="`exempt`: no tax is charged; `reverse`: reverse charge, the customer owes it.")
+]
+
+
 class CustomerIn(BaseModel):
     """A customer to be made."""
 
@@ -65,6 +82,8 @@ class CustomerIn(BaseModel):
     time_zone: Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9_+/-]+$")] = "UTC"
     parent: Annotated[Value | None, Field(description="Id or key of who pays for it.")] = None
     address: Address | None = None
+    tax_ids: TaxIds = Field(default_factory=list)
+    tax_exemption: Exemption = TaxExemption.NONE
 
 
 class CustomerChange(BaseModel):
@@ -78,6 +97,8 @@ class CustomerChange(BaseModel):
     time_zone: Annotated[str | None, Field(max_length=64, pattern=r"^[A-Za-z0-9_+/-]+$")] = None
     parent: Annotated[Value | None, Field(description="Id or key of who pays for it; null: it pays itself.")] = None
     address: Address | None = None
+    tax_ids: TaxIds = Field(default_factory=list)
+    tax_exemption: Exemption = TaxExemption.NONE
 
 
 class CustomerOut(BaseModel):
@@ -91,6 +112,8 @@ class CustomerOut(BaseModel):
     time_zone: str
     parent_id: str | None
     address: dict[str, Any] | None
+    tax_ids: list[TaxId]
+    tax_exemption: TaxExemption
     created_at: datetime
     archived_at: datetime | None
 
@@ -175,7 +198,7 @@ def create(body: CustomerIn) -> CustomerOut:
     A customer with a parent uses; the top of the chain of parents pays, on one invoice in one currency.
     """
     address = body.address.model_dump(exclude_none=True) if body.address else None
-    draft = CustomerDraft(**{**dict(body), "address": address})
+    draft = CustomerDraft(**{**body.model_dump(), "address": address})
     with transaction() as session:
         return _describe(create_customer(session, draft, now=web_context().clock.now()))
 

@@ -50,6 +50,8 @@ CREATE TABLE customers (
   time_zone VARCHAR NOT NULL,
   parent_id VARCHAR,
   address JSONB,
+  tax_ids JSONB NOT NULL,
+  tax_exemption VARCHAR NOT NULL,
   created_at TIMESTAMP WITH TIME ZONE NOT NULL,
   archived_at TIMESTAMP WITH TIME ZONE,
   CONSTRAINT pk_customers PRIMARY KEY (id),
@@ -111,9 +113,18 @@ CREATE INDEX ix_gateway_nodes_last_seen_at ON gateway_nodes (last_seen_at);
 CREATE TABLE legal_entities (
   key VARCHAR NOT NULL,
   name VARCHAR NOT NULL,
+  address JSONB,
+  tax_id VARCHAR,
+  email VARCHAR,
+  payment_term_days INTEGER NOT NULL,
   number_prefix VARCHAR NOT NULL,
+  number_digits INTEGER NOT NULL,
   last_number BIGINT NOT NULL,
-  CONSTRAINT pk_legal_entities PRIMARY KEY (key)
+  credit_note_prefix VARCHAR NOT NULL,
+  last_credit_note BIGINT NOT NULL,
+  CONSTRAINT pk_legal_entities PRIMARY KEY (key),
+  CONSTRAINT uq_legal_entities_number_prefix UNIQUE (number_prefix),
+  CONSTRAINT uq_legal_entities_credit_note_prefix UNIQUE (credit_note_prefix)
 );
 
 CREATE TABLE kong_consumers (
@@ -440,6 +451,15 @@ CREATE INDEX ix_subject_verdicts_customer_id ON subject_verdicts (customer_id);
 
 CREATE INDEX ix_subject_verdicts_version ON subject_verdicts (version);
 
+CREATE TABLE billing_terms (
+  customer_id VARCHAR NOT NULL,
+  legal_entity VARCHAR,
+  payment_term_days INTEGER,
+  CONSTRAINT pk_billing_terms PRIMARY KEY (customer_id),
+  CONSTRAINT fk_billing_terms_customer_id FOREIGN KEY(customer_id) REFERENCES customers (id),
+  CONSTRAINT fk_billing_terms_legal_entity FOREIGN KEY(legal_entity) REFERENCES legal_entities (key)
+);
+
 CREATE TABLE invoices (
   id VARCHAR NOT NULL,
   legal_entity VARCHAR NOT NULL,
@@ -447,6 +467,7 @@ CREATE TABLE invoices (
   sequence_number BIGINT,
   customer_id VARCHAR NOT NULL,
   buyer JSONB NOT NULL,
+  seller JSONB NOT NULL,
   currency VARCHAR NOT NULL,
   status VARCHAR NOT NULL,
   period_start TIMESTAMP WITH TIME ZONE NOT NULL,
@@ -814,7 +835,7 @@ CREATE TABLE invoice_lines (
 
 CREATE INDEX ix_invoice_lines_billed_period_id ON invoice_lines (billed_period_id);
 
-CREATE OR REPLACE FUNCTION tollkeeper_keep_invoices() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF TG_OP = 'DELETE' THEN IF OLD.status <> 'draft' THEN RAISE EXCEPTION 'an issued invoice never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN OLD; END IF; IF OLD.status <> 'draft' AND (NEW.status = 'draft' OR NEW.id IS DISTINCT FROM OLD.id OR NEW.legal_entity IS DISTINCT FROM OLD.legal_entity OR NEW.number IS DISTINCT FROM OLD.number OR NEW.sequence_number IS DISTINCT FROM OLD.sequence_number OR NEW.customer_id IS DISTINCT FROM OLD.customer_id OR NEW.buyer IS DISTINCT FROM OLD.buyer OR NEW.currency IS DISTINCT FROM OLD.currency OR NEW.period_start IS DISTINCT FROM OLD.period_start OR NEW.period_end IS DISTINCT FROM OLD.period_end OR NEW.total_minor IS DISTINCT FROM OLD.total_minor OR NEW.created_at IS DISTINCT FROM OLD.created_at OR NEW.issued_at IS DISTINCT FROM OLD.issued_at OR NEW.due_at IS DISTINCT FROM OLD.due_at OR NEW.content_digest IS DISTINCT FROM OLD.content_digest) THEN RAISE EXCEPTION 'an issued invoice never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN NEW; END $$;
+CREATE OR REPLACE FUNCTION tollkeeper_keep_invoices() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF TG_OP = 'DELETE' THEN IF OLD.status <> 'draft' THEN RAISE EXCEPTION 'an issued invoice never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN OLD; END IF; IF OLD.status <> 'draft' AND (NEW.status = 'draft' OR NEW.id IS DISTINCT FROM OLD.id OR NEW.legal_entity IS DISTINCT FROM OLD.legal_entity OR NEW.number IS DISTINCT FROM OLD.number OR NEW.sequence_number IS DISTINCT FROM OLD.sequence_number OR NEW.customer_id IS DISTINCT FROM OLD.customer_id OR NEW.buyer IS DISTINCT FROM OLD.buyer OR NEW.seller IS DISTINCT FROM OLD.seller OR NEW.currency IS DISTINCT FROM OLD.currency OR NEW.period_start IS DISTINCT FROM OLD.period_start OR NEW.period_end IS DISTINCT FROM OLD.period_end OR NEW.total_minor IS DISTINCT FROM OLD.total_minor OR NEW.created_at IS DISTINCT FROM OLD.created_at OR NEW.issued_at IS DISTINCT FROM OLD.issued_at OR NEW.due_at IS DISTINCT FROM OLD.due_at OR NEW.content_digest IS DISTINCT FROM OLD.content_digest) THEN RAISE EXCEPTION 'an issued invoice never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN NEW; END $$;
 
 CREATE OR REPLACE FUNCTION tollkeeper_keep_invoice_lines() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF TG_OP = 'DELETE' THEN IF (SELECT status FROM invoices WHERE id = OLD.invoice_id) <> 'draft' THEN RAISE EXCEPTION 'an issued invoice never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN OLD; END IF; IF TRUE AND ((SELECT status FROM invoices WHERE id = NEW.invoice_id) <> 'draft') THEN RAISE EXCEPTION 'an issued invoice never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN NEW; END $$;
 

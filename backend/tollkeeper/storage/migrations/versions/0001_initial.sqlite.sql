@@ -50,6 +50,8 @@ CREATE TABLE customers (
   time_zone VARCHAR NOT NULL,
   parent_id VARCHAR,
   address JSON,
+  tax_ids JSON NOT NULL,
+  tax_exemption VARCHAR NOT NULL,
   created_at VARCHAR(27) NOT NULL,
   archived_at VARCHAR(27),
   CONSTRAINT pk_customers PRIMARY KEY (id),
@@ -111,9 +113,18 @@ CREATE INDEX ix_gateway_nodes_last_seen_at ON gateway_nodes (last_seen_at);
 CREATE TABLE legal_entities (
   "key" VARCHAR NOT NULL,
   name VARCHAR NOT NULL,
+  address JSON,
+  tax_id VARCHAR,
+  email VARCHAR,
+  payment_term_days INTEGER NOT NULL,
   number_prefix VARCHAR NOT NULL,
+  number_digits INTEGER NOT NULL,
   last_number BIGINT NOT NULL,
-  CONSTRAINT pk_legal_entities PRIMARY KEY ("key")
+  credit_note_prefix VARCHAR NOT NULL,
+  last_credit_note BIGINT NOT NULL,
+  CONSTRAINT pk_legal_entities PRIMARY KEY ("key"),
+  CONSTRAINT uq_legal_entities_number_prefix UNIQUE (number_prefix),
+  CONSTRAINT uq_legal_entities_credit_note_prefix UNIQUE (credit_note_prefix)
 );
 
 CREATE TABLE kong_consumers (
@@ -444,6 +455,15 @@ CREATE INDEX ix_subject_verdicts_customer_id ON subject_verdicts (customer_id);
 
 CREATE INDEX ix_subject_verdicts_version ON subject_verdicts (version);
 
+CREATE TABLE billing_terms (
+  customer_id VARCHAR NOT NULL,
+  legal_entity VARCHAR,
+  payment_term_days INTEGER,
+  CONSTRAINT pk_billing_terms PRIMARY KEY (customer_id),
+  CONSTRAINT fk_billing_terms_customer_id FOREIGN KEY(customer_id) REFERENCES customers (id),
+  CONSTRAINT fk_billing_terms_legal_entity FOREIGN KEY(legal_entity) REFERENCES legal_entities ("key")
+);
+
 CREATE TABLE invoices (
   id VARCHAR NOT NULL,
   legal_entity VARCHAR NOT NULL,
@@ -451,6 +471,7 @@ CREATE TABLE invoices (
   sequence_number BIGINT,
   customer_id VARCHAR NOT NULL,
   buyer JSON NOT NULL,
+  seller JSON NOT NULL,
   currency VARCHAR NOT NULL,
   status VARCHAR NOT NULL,
   period_start VARCHAR(27) NOT NULL,
@@ -816,7 +837,7 @@ CREATE TABLE invoice_lines (
 
 CREATE INDEX ix_invoice_lines_billed_period_id ON invoice_lines (billed_period_id);
 
-CREATE TRIGGER invoices_keep_update BEFORE UPDATE ON invoices WHEN OLD.status <> 'draft' AND (NEW.status = 'draft' OR NEW.id IS NOT OLD.id OR NEW.legal_entity IS NOT OLD.legal_entity OR NEW.number IS NOT OLD.number OR NEW.sequence_number IS NOT OLD.sequence_number OR NEW.customer_id IS NOT OLD.customer_id OR NEW.buyer IS NOT OLD.buyer OR NEW.currency IS NOT OLD.currency OR NEW.period_start IS NOT OLD.period_start OR NEW.period_end IS NOT OLD.period_end OR NEW.total_minor IS NOT OLD.total_minor OR NEW.created_at IS NOT OLD.created_at OR NEW.issued_at IS NOT OLD.issued_at OR NEW.due_at IS NOT OLD.due_at OR NEW.content_digest IS NOT OLD.content_digest) BEGIN SELECT RAISE(ABORT, 'an issued invoice never changes'); END;
+CREATE TRIGGER invoices_keep_update BEFORE UPDATE ON invoices WHEN OLD.status <> 'draft' AND (NEW.status = 'draft' OR NEW.id IS NOT OLD.id OR NEW.legal_entity IS NOT OLD.legal_entity OR NEW.number IS NOT OLD.number OR NEW.sequence_number IS NOT OLD.sequence_number OR NEW.customer_id IS NOT OLD.customer_id OR NEW.buyer IS NOT OLD.buyer OR NEW.seller IS NOT OLD.seller OR NEW.currency IS NOT OLD.currency OR NEW.period_start IS NOT OLD.period_start OR NEW.period_end IS NOT OLD.period_end OR NEW.total_minor IS NOT OLD.total_minor OR NEW.created_at IS NOT OLD.created_at OR NEW.issued_at IS NOT OLD.issued_at OR NEW.due_at IS NOT OLD.due_at OR NEW.content_digest IS NOT OLD.content_digest) BEGIN SELECT RAISE(ABORT, 'an issued invoice never changes'); END;
 
 CREATE TRIGGER invoices_keep_delete BEFORE DELETE ON invoices WHEN OLD.status <> 'draft' BEGIN SELECT RAISE(ABORT, 'an issued invoice never changes'); END;
 
