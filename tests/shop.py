@@ -6,11 +6,12 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from tollkeeper.catalog.add_on_spec import AddOnSpec
 from tollkeeper.catalog.draft import create_plan_draft
 from tollkeeper.catalog.features import FeatureDraft, create_feature
 from tollkeeper.catalog.publish import publish_plan
 from tollkeeper.catalog.spec import PlanSpec
-from tollkeeper.catalog.tables import PlanVersion
+from tollkeeper.catalog.tables import PlanKind, PlanVersion
 from tollkeeper.customers.customers import CustomerDraft, create_customer
 from tollkeeper.customers.map_consumer import map_consumer
 from tollkeeper.customers.subjects import SeenSubject, register_subjects
@@ -62,6 +63,15 @@ def add_phased_plan(session: Session, key: str, *phases: dict[str, Any], currenc
     spec = PlanSpec.model_validate({"name": key, "currency": currency, "phases": list(phases)})
     create_plan_draft(session, key, spec, now=T0)
     return publish_plan(session, key, now=T0)
+
+
+def add_add_on(
+    session: Session, key: str, *cards: dict[str, Any], instances: str = "single", currency: str = "USD"
+) -> PlanVersion:
+    """Publish an add-on (or its next version)."""
+    spec = {"name": key, "currency": currency, "instances": instances, "rate_cards": list(cards)}
+    create_plan_draft(session, key, AddOnSpec.model_validate(spec), now=T0)
+    return publish_plan(session, key, now=T0, kind=PlanKind.ADD_ON)
 
 
 def add_customer(session: Session, key: str, *consumers: str, **more: Any) -> Customer:

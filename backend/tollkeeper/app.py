@@ -35,6 +35,7 @@ from tollkeeper.storage.test_clock import open_clock
 from tollkeeper.web import health
 from tollkeeper.web.admin.frame import install_admin, render_problem
 from tollkeeper.web.api import access as api_access
+from tollkeeper.web.api import add_ons as api_add_ons
 from tollkeeper.web.api import capture as api_capture
 from tollkeeper.web.api import catalog as api_catalog
 from tollkeeper.web.api import credits as api_credits
@@ -51,6 +52,7 @@ from tollkeeper.web.api import openapi
 from tollkeeper.web.api import payments as api_payments
 from tollkeeper.web.api import plans as api_plans
 from tollkeeper.web.api import rating as api_rating
+from tollkeeper.web.api import subscription_parts as api_subscription_parts
 from tollkeeper.web.api import subscriptions as api_subscriptions
 from tollkeeper.web.api import test_clock as api_test_clock
 from tollkeeper.web.api import usage as api_usage
@@ -85,6 +87,8 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     api_catalog.blueprint,
     api_plans.blueprint,
     api_migrations.blueprint,
+    api_add_ons.blueprint,
+    api_subscription_parts.blueprint,
     api_rating.blueprint,
     api_events.blueprint,
     api_capture.blueprint,

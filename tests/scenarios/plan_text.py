@@ -32,6 +32,19 @@ def read_cards(text: str) -> Cards:
     return cards
 
 
+def read_agreement(text: str) -> tuple[str, str, dict[str, Any]]:
+    """Return act, rate card and terms of a price of one customer's own: `the list price of fee`, `no fee`, a clause."""
+    match = re.fullmatch(r"(the list price of|no) (\w+)", text)
+    if match:
+        return "reset" if match[1] != "no" else "drop", match[2], {}
+    further = text.removeprefix("further ")
+    (card,) = read_cards(further)
+    key = card.pop("key")
+    if further != text:
+        return "add", key, card
+    return "set", key, {name: card[name] for name in ("price", "discounts", "commitments") if name in card}
+
+
 def _flat(cards: Cards, count: str | None, amount: str, cadence: str, name: str | None, term: str | None) -> None:
     price = {"type": "flat", "amount": amount, "payment_term": "in_arrears" if term else "in_advance"}
     if count:

@@ -9,12 +9,15 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tests.scenarios.plan_text import read_plan
+from tests.scenarios.plan_text import read_agreement, read_plan
+from tollkeeper.catalog.add_on_spec import AddOnSpec
 from tollkeeper.catalog.draft import create_plan_draft
 from tollkeeper.catalog.features import FeatureDraft, create_feature
+from tollkeeper.catalog.plans import get_published_version
 from tollkeeper.catalog.publish import publish_plan
 from tollkeeper.catalog.spec import PlanSpec
-from tollkeeper.catalog.tables import Plan, PlanVersion
+from tollkeeper.catalog.tables import Plan, PlanKind, PlanVersion
+from tollkeeper.catalog.versions import plan_spec_of
 from tollkeeper.credits.balance import balance_of
 from tollkeeper.credits.expire import expire_due_grants
 from tollkeeper.credits.grants import GrantDraft, grant_credit
@@ -34,9 +37,11 @@ from tollkeeper.metering.event import Event
 from tollkeeper.metering.meters import MeterDraft, create_meter, find_meter
 from tollkeeper.money import format_minor, parse_minor
 from tollkeeper.storage.session import Database
+from tollkeeper.subscriptions.add_ons import AddOnDraft, attach, set_add_on_quantity
 from tollkeeper.subscriptions.cancel import cancel
 from tollkeeper.subscriptions.change_plan import change_plan
 from tollkeeper.subscriptions.migrate import migrate
+from tollkeeper.subscriptions.override import OverrideDraft, override
 from tollkeeper.subscriptions.pause import pause, resume
 from tollkeeper.subscriptions.set_quantity import set_quantity
 from tollkeeper.subscriptions.subscribe import SubscribeOptions, subscribe
@@ -107,6 +112,60 @@ class Story:
                         _ensure_feature(session, card["feature"])
             create_plan_draft(session, name, PlanSpec.model_validate(content), now=BEGINNING)
             publish_plan(session, name, now=BEGINNING)
+
+    def plan_also(self, name: str, text: str) -> None:
+        """Publish the plan anew, with the prices of the text in another currency."""
+        other = read_plan(name, text)
+        with self.database.transaction() as session:
+            spec = plan_spec_of(get_published_version(session, name))
+            prices = {
+                phase["key"]: {card["key"]: {"price": card["price"]} for card in phase["rate_cards"]}
+                for phase in other["phases"]
+            }
+            content = spec.model_dump(mode="json") | {"other_currencies": {other["currency"]: prices}}
+            create_plan_draft(session, name, PlanSpec.model_validate(content), now=BEGINNING)
+            publish_plan(session, name, now=BEGINNING)
+
+    def add_on(self, name: str, several: str | None, text: str) -> None:
+        """Publish an add-on, of which a subscription may have one or several."""
+        content = read_plan(name, text)
+        (phase,) = content["phases"]
+        spec = {
+            "name": content["name"],
+            "currency": content["currency"],
+            "instances": "multiple" if several else "single",
+            "rate_cards": phase["rate_cards"],
+        }
+        with self.database.transaction() as session:
+            for card in phase["rate_cards"]:
+                if "feature" in card:
+                    _ensure_feature(session, card["feature"])
+            create_plan_draft(session, name, AddOnSpec.model_validate(spec), now=BEGINNING)
+            publish_plan(session, name, now=BEGINNING, kind=PlanKind.ADD_ON)
+
+    def attach(self, time: str, key: str, count: str | None, add_on: str, when: str | None, until: str | None) -> None:
+        """Attach an add-on now or at the period's end, until a date or for as long as it lasts."""
+        draft = AddOnDraft(add_on, Decimal(count or 1), _instant(until) if until else None)
+        self._with_subscription(
+            time, key, lambda session, one: attach(session, one.id, draft, at=_when(when), now=_instant(time))
+        )
+
+    def set_add_on(self, time: str, key: str, count: str, add_on: str) -> None:
+        """Change how many of an add-on there are."""
+        number = Decimal(count)
+        self._with_subscription(
+            time,
+            key,
+            lambda session, one: set_add_on_quantity(session, one.id, add_on, number, at="now", now=_instant(time)),
+        )
+
+    def own_price(self, time: str, key: str, text: str, when: str | None) -> None:
+        """Agree on a price with one customer, now or from the period's end on."""
+        act, card, terms = read_agreement(text)
+        draft = OverrideDraft(act, card, terms)  # type: ignore[arg-type]  # one of the four words
+        self._with_subscription(
+            time, key, lambda session, one: override(session, one.id, draft, at=_when(when), now=_instant(time))
+        )
 
     def customer(self, key: str, currency: str | None, zone: str | None, parent: str | None) -> None:
         """Make a customer with a currency, a time zone, or a parent who pays."""
@@ -318,7 +377,7 @@ def _describe_line(session: Session, invoice: Invoice, line: InvoiceLine) -> str
     if line.kind == PREPAID_CREDIT:
         return f"{line.description} {format_minor(line.amount_minor, invoice.currency)} {invoice.currency}"
     plan = session.get_one(Plan, session.get_one(PlanVersion, line.plan_version_id).plan_id).key
-    card = line.rate_card_key or ""
+    card = (line.rate_card_key or "").rpartition("/")[2]  # an add-on's begins with its own key, which `plan` is
     quantity = format(line.quantity.normalize(), "f")
     what = {
         "flat": plan if card == "fee" else f"{plan} {card}",
@@ -355,8 +414,13 @@ SENTENCES: list[tuple[str, Callable[..., None]]] = [
     (rf"({TIME}) (\w+) cancels(?:( at period end)| on ({TIME}))?( without credit)?", Story.cancel),
     (rf"({TIME}) (\w+) pauses(?: from ({TIME}))?(?: until ({TIME}))?", Story.pause),
     (rf"({TIME}) (\w+) resumes", Story.resume),
+    (r"plan (\w+) also: (.+)", Story.plan_also),
+    (r"add-on (\w+)( of several)?: (.+)", Story.add_on),
+    (rf"({TIME}) (\w+) attaches (?:(\d+) )?(\w+)( at period end)?(?: until ({TIME}))?", Story.attach),
+    (rf"({TIME}) (\w+) now has (\d+) of (\w+)", Story.set_add_on),
+    (rf"({TIME}) (\w+) agrees on (.+?)( at period end)?", Story.own_price),
     (rf"({TIME}) (\w+) migrates( at period end)?", Story.migrate),
-    (rf"({TIME}) (\w+) takes back the (cancel|change plan|pause|quantity)", Story.undo),
+    (rf"({TIME}) (\w+) takes back the (cancel|change plan|pause|quantity|add on|override)", Story.undo),
     (rf"({TIME}) (\w+) has (\d+) seats", Story.seats),
     (rf"({TIME}) grant (\w+) ([\d.]+) [A-Z]{{3}} of (promotional|paid|external) credit({TERMS})", Story.grant),
     (rf"({TIME}) expire credit", Story.expire),

@@ -111,3 +111,76 @@ def test_a_subscription_is_paused_resumed_and_its_plans_are_taken_back(
 def test_pausing_needs_the_scope_write(shop: None, client: FlaskClient, key_for: Headers) -> None:
     for act in ("pause", "resume", "undo"):
         assert client.post(f"/api/v1/subscriptions/sub_x/{act}", headers=key_for("read"), json={}).status_code == 403
+
+
+def test_an_add_on_goes_from_a_draft_onto_a_subscription_and_off_again(
+    shop: None, client: FlaskClient, key_for: Headers
+) -> None:
+    headers = key_for("write", "read")
+    spec = {"name": "Care", "currency": "USD", "instances": "multiple", "rate_cards": [flat(amount="7.00")]}
+    assert client.post("/api/v1/add-ons/validate", headers=headers, json=spec).status_code == 200
+    assert client.put("/api/v1/add-ons/care/draft", headers=headers, json=spec).get_json()["status"] == "draft"
+    assert client.post("/api/v1/add-ons/care/publish", headers=headers).get_json()["version"] == 1
+    assert [one["key"] for one in client.get("/api/v1/add-ons", headers=headers).get_json()["items"]] == ["care"]
+    assert [one["key"] for one in client.get("/api/v1/plans", headers=headers).get_json()["items"]] == ["pro", "max"]
+    made = client.post("/api/v1/subscriptions", headers=headers, json={"customer": "acme", "plan": "pro"}).get_json()
+    path = f"/api/v1/subscriptions/{made['id']}"
+    held = client.post(f"{path}/add-ons", headers=headers, json={"add_on": "care", "quantity": "2"}).get_json()
+    assert [(one["add_on"], one["version"], one["quantity"]) for one in held["add_ons"]] == [("care", 1, "2")]
+    charges = client.get(f"{path}/charges?until=2026-03-10T12:00:01Z", headers=headers).get_json()["items"]
+    assert ("care/fee", "2") in [(one["rate_card"], one["quantity"]) for one in charges]
+    off = {"quantity": "0", "at": "period_end"}
+    ended = client.post(f"{path}/add-ons/care/quantity", headers=headers, json=off).get_json()
+    assert ended["planned"] == [{"act": "add_on", "at": "2026-04-10T12:00:00Z", "detail": "0 care"}]
+    again = client.post(f"{path}/add-ons", headers=headers, json={"add_on": "care"})
+    assert (again.status_code, again.get_json()["code"]) == (409, "already_attached")
+    usage = {**spec, "rate_cards": [{"key": "calls", "feature": "calls", "price": {"type": "unit", "amount": "1"}}]}
+    refused = client.post("/api/v1/add-ons/validate", headers=headers, json=usage)
+    assert [error["path"] for error in refused.get_json()["errors"]] == ["/rate_cards/0/price/type"]
+
+
+def test_a_price_of_one_s_own_is_set_listed_and_refused_where_it_is_wrong(
+    shop: None, client: FlaskClient, key_for: Headers
+) -> None:
+    headers = key_for("write", "read")
+    made = client.post("/api/v1/subscriptions", headers=headers, json={"customer": "acme", "plan": "pro"}).get_json()
+    path = f"/api/v1/subscriptions/{made['id']}"
+    body = {"act": "set", "rate_card": "fee", "terms": {"price": {"type": "flat", "amount": "15.00"}}, "at": "now"}
+    own = client.post(f"{path}/overrides", headers=headers, json=body)
+    assert (own.status_code, own.get_json()["act"], own.get_json()["terms"]["price"]["amount"]) == (201, "set", "15.00")
+    assert client.get(path, headers=headers).get_json()["overrides"] == [own.get_json()]
+    wrong = client.post(f"{path}/overrides", headers=headers, json=body | {"terms": {"price": {"type": "gold"}}})
+    assert (wrong.status_code, [one["path"] for one in wrong.get_json()["errors"]]) == (422, ["/terms/price/type"])
+    past = client.post(f"{path}/overrides", headers=headers, json=body | {"at": "2026-03-01T00:00:00Z"})
+    assert [one["path"] for one in past.get_json()["errors"]] == ["/at"]
+    assert client.post(f"{path}/overrides", headers=key_for("read"), json=body).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("prices", "paths"),
+    [
+        ({"USD": {"main": {"fee": {"price": {"type": "flat", "amount": "22.00"}}}}}, []),
+        ({"USD": {"main": {}}}, ["/other_currencies/USD/main/fee"]),
+        ({"USD": {}}, ["/other_currencies/USD/main"]),
+        ({"EUR": {"main": {"fee": {"price": {"type": "flat", "amount": "1"}}}}}, ["/other_currencies/EUR"]),
+        (
+            {"USD": {"main": {"fee": {"price": {"type": "flat", "amount": "1", "payment_term": "in_arrears"}}}}},
+            ["/other_currencies/USD/main/fee/price/payment_term"],
+        ),
+        (
+            {"USD": {"main": {"fee": {"price": {"type": "flat", "amount": "1"}}, "gold": {}}, "trial": {}}},
+            ["/other_currencies/USD/main/gold/price", "/other_currencies/USD/main/gold", "/other_currencies/USD/trial"],
+        ),
+    ],
+)
+def test_prices_in_other_currencies_are_complete_and_alike(
+    client: FlaskClient, key_for: Headers, prices: dict[str, object], paths: list[str]
+) -> None:
+    spec = {
+        "name": "Pro",
+        "currency": "EUR",
+        "phases": [{"key": "main", "rate_cards": [flat()]}],
+        "other_currencies": prices,
+    }
+    answer = client.post("/api/v1/plans/validate", headers=key_for("read"), json=spec)
+    assert sorted(error["path"] for error in answer.get_json().get("errors", [])) == sorted(paths)

@@ -9,9 +9,8 @@ from tollkeeper.catalog.diff import Change, diff_specs
 from tollkeeper.catalog.draft import create_plan_draft
 from tollkeeper.catalog.plans import find_plan, find_version_in
 from tollkeeper.catalog.publish import publish_plan
-from tollkeeper.catalog.spec import PlanSpec
 from tollkeeper.catalog.tables import PlanVersion
-from tollkeeper.catalog.versions import spec_of
+from tollkeeper.catalog.versions import Spec, kind_of, spec_of
 from tollkeeper.errors import Conflict
 from tollkeeper.storage.locks import wait_for_turn
 
@@ -30,22 +29,22 @@ class Applied:
         return self.before is None or self.before.id != self.version.id
 
 
-def apply_plan(session: Session, key: str, spec: PlanSpec, *, now: datetime, replace_draft: bool = False) -> Applied:
+def apply_plan(session: Session, key: str, spec: Spec, *, now: datetime, replace_draft: bool = False) -> Applied:
     """Publish the content as the plan's next version; do nothing if it is what is sold already.
 
     Somebody else's draft is not overwritten unless `replace_draft` says so: raises Conflict.
     """
     wait_for_turn(session, f"apply plan {key}")  # two that apply a new plan at once have no row to lock
-    plan = find_plan(session, key, is_locked=True)
+    plan = find_plan(session, key, is_locked=True, kind=kind_of(spec))
     published = find_version_in(session, plan, "published") if plan else None
     if published is not None and spec_of(published) == spec:
         return Applied(published, published, [])
     draft = find_version_in(session, plan, "draft") if plan else None
     if draft is not None and spec_of(draft) != spec and not replace_draft:
         raise Conflict(
-            f"the plan {key!r} has a draft (version {draft.version}) with other content;"
+            f"the {kind_of(spec).replace('_', '-')} {key!r} has a draft (version {draft.version}) with other content;"
             " publish it, discard it, or say that it is to be replaced"
         )
     create_plan_draft(session, key, spec, now=now)
-    version = publish_plan(session, key, now=now)
+    version = publish_plan(session, key, now=now, kind=kind_of(spec))
     return Applied(version, published, diff_specs(spec_of(published), spec) if published else [])

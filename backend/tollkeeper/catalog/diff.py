@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tollkeeper.catalog.spec import PlanSpec
+from tollkeeper.catalog.versions import Spec
 
 ABSENT = object()
 
@@ -21,7 +21,7 @@ class Change:
     after: Any
 
 
-def diff_specs(before: PlanSpec, after: PlanSpec) -> list[Change]:
+def diff_specs(before: Spec, after: Spec) -> list[Change]:
     """Return the differences in the order of the older document, then what is new."""
     return list(_differences("", before.model_dump(mode="json"), after.model_dump(mode="json")))
 

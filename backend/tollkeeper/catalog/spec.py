@@ -1,13 +1,15 @@
 """A plan's content as a document: phases in order, each with its rate cards."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import chain
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field
 
+from tollkeeper.catalog.currencies import OtherPrice, problems_of_prices
 from tollkeeper.catalog.words import Cadence, Currency, Key, Name
+from tollkeeper.errors import InvalidInput
 from tollkeeper.rating.decimals import NonNegative, Positive, plain, read_decimal
 from tollkeeper.rating.problems import CheckedModel, Problem, below, duplicates_of, fields_of
 from tollkeeper.rating.terms import Price, RatingTerms
@@ -15,6 +17,8 @@ from tollkeeper.rating.terms import Price, RatingTerms
 MOST_PHASES = 20
 MOST_RATE_CARDS = 200
 MOST_THRESHOLDS = 20
+MOST_CURRENCIES = 50
+Prices = TypeVar("Prices")
 USAGE_PRICES = ("unit", "graduated", "volume", "package", "dynamic", "percentage")
 
 
@@ -130,15 +134,72 @@ class PlanSpec(CheckedModel):
     name: Name
     currency: Currency
     phases: tuple[Phase, ...] = Field(max_length=MOST_PHASES)
+    other_currencies: dict[Currency, dict[Key, dict[Key, OtherPrice]]] = Field(
+        default_factory=dict,
+        max_length=MOST_CURRENCIES,
+        description="Prices by currency, phase and rate card; a customer gets those of its own currency.",
+    )
+
+    @property
+    def currencies(self) -> tuple[str, ...]:
+        """Return the currencies that the plan is priced in, its own first."""
+        return (self.currency, *self.other_currencies)
+
+    def in_currency(self, code: str) -> Self:
+        """Return the content with the prices of one of its currencies; raises InvalidInput for another."""
+        if code == self.currency:
+            return self
+        prices = prices_in(self.other_currencies, code, self.currencies)
+        phases = tuple(
+            phase.model_copy(update={"rate_cards": reprice(phase.rate_cards, prices.get(phase.key, {}))})
+            for phase in self.phases
+        )
+        return self.model_copy(update={"currency": code, "phases": phases, "other_currencies": {}})
 
     @classmethod
     def problems(cls, raw: Any) -> Iterator[Problem]:
-        """Yield phases of the same key, and durations that leave a gap or never end."""
+        """Yield phases of the same key, durations that leave a gap or never end, and prices that lack a currency."""
         phases = fields_of(raw).get("phases")
         if isinstance(phases, list | tuple):
             if not phases:
                 yield ("phases",), "needs at least one phase"
             yield from below("phases", chain(duplicates_of(phases, "key"), _duration_problems(phases)))
+            yield from below("other_currencies", _currency_problems(fields_of(raw), phases))
+
+
+def prices_in(others: Mapping[str, Prices], code: str, currencies: Sequence[str]) -> Prices:
+    """Return what is said of a currency; raises InvalidInput if it is none of them."""
+    if code not in others:
+        raise InvalidInput.of("/currency", f"is not priced in {code}, only in {', '.join(currencies)}")
+    return others[code]
+
+
+def reprice(cards: Sequence[RateCard], prices: Mapping[str, OtherPrice]) -> tuple[RateCard, ...]:
+    """Return the rate cards with the prices of another currency."""
+    return tuple(
+        card.model_copy(update={"price": prices[card.key].price, "commitments": prices[card.key].commitments})
+        if card.key in prices
+        else card
+        for card in cards
+    )
+
+
+def _currency_problems(spec: Mapping[str, Any], phases: Sequence[Any]) -> Iterator[Problem]:
+    for code, by_phase in fields_of(spec.get("other_currencies")).items():
+        if code == spec.get("currency"):
+            yield (code,), "is the plan's own currency"
+        given = fields_of(by_phase)
+        keys = [fields_of(phase).get("key") for phase in phases]
+        yield from (((code, key), "is no phase of the plan") for key in given if key not in keys)
+        for phase, key in zip(phases, keys, strict=True):
+            cards = fields_of(phase).get("rate_cards")
+            if isinstance(key, str) and isinstance(cards, list | tuple):
+                problems = problems_of_prices(cards, given.get(key))
+                # a phase that is left out is one problem, not one for each rate card
+                if key not in given and any(True for _ in problems):
+                    yield (code, key), "is missing; its rate cards with a price need one in this currency"
+                elif key in given:
+                    yield from (((code, key, *path), message) for path, message in problems)
 
 
 def _duration_problems(phases: list[Any] | tuple[Any, ...]) -> Iterator[Problem]:

@@ -1,6 +1,7 @@
 """Features, plans and plan versions."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
@@ -24,17 +25,33 @@ class Feature(Base):
     archived_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
+class PlanKind(StrEnum):
+    """A plan is what a customer subscribes to; an add-on is attached to a subscription."""
+
+    PLAN = "plan"
+    ADD_ON = "add_on"
+
+
 class Plan(Base):
-    """What its versions have in common; the currency is fixed with the first published version."""
+    """What the versions of a plan or an add-on have in common; the currency is fixed with the first published version.
+
+    The two share their keys, versions and rules of publishing; the content of an add-on is an AddOnSpec.
+    """
 
     __tablename__ = "plans"
 
     id: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(default=PlanKind.PLAN)
     key: Mapped[str] = mapped_column(unique=True)
     name: Mapped[str]
     currency: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     archived_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    @property
+    def word(self) -> str:
+        """Return what people call it."""
+        return "plan" if self.kind == PlanKind.PLAN else "add-on"
 
 
 class PlanVersion(Base):

@@ -15,7 +15,7 @@ from tollkeeper.catalog.preview import preview_plan
 from tollkeeper.catalog.publish import check_publishable
 from tollkeeper.catalog.spec import PlanSpec
 from tollkeeper.catalog.tables import PlanVersion
-from tollkeeper.catalog.versions import get_version, list_versions, spec_of
+from tollkeeper.catalog.versions import get_version, list_versions, plan_spec_of
 from tollkeeper.catalog.words import Key, Name
 from tollkeeper.clock import SystemClock
 from tollkeeper.commands.database import open_database
@@ -52,7 +52,7 @@ class PlanFile(PlanSpec):
 
     def spec(self) -> PlanSpec:
         """Return the content alone."""
-        return PlanSpec(name=self.name, currency=self.currency, phases=self.phases)
+        return PlanSpec(**{name: getattr(self, name) for name in PlanSpec.model_fields})
 
 
 @click.group()
@@ -133,7 +133,7 @@ def versions_command(key: str) -> None:
 def diff_command(key: str, older: int, newer: int) -> None:
     """Say what differs between the versions OLDER and NEWER of a plan."""
     with open_database() as database, database.snapshot() as session:
-        before, after = (spec_of(get_version(session, key, number)) for number in (older, newer))
+        before, after = (plan_spec_of(get_version(session, key, number)) for number in (older, newer))
     for change in diff_specs(before, after):
         click.echo(_line_of(change))
 
@@ -147,7 +147,7 @@ def preview_command(key: str, quantities: tuple[str, ...], *, number: int | None
     """Say what usage would cost on a plan: `plan preview pro --quantity requests=1500`."""
     usage = dict(_usage(text) for text in quantities)
     with open_database() as database, database.snapshot() as session:
-        spec = spec_of(_version(session, key, number))
+        spec = plan_spec_of(_version(session, key, number))
     cards = preview_plan(spec, usage, phase_key=phase)
     total_minor = sum(card.rated.total_minor for card in cards)
     answer = {

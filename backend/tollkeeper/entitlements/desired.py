@@ -18,6 +18,7 @@ from tollkeeper.entitlements.known_traffic import load_known_traffic
 from tollkeeper.entitlements.scope_sources import LimitedFeature, load_features
 from tollkeeper.entitlements.verdict import plain
 from tollkeeper.subscriptions.coverage import Coverage, load_coverage
+from tollkeeper.subscriptions.held_cards import held_cards
 from tollkeeper.subscriptions.periods import MICROSECOND
 from tollkeeper.subscriptions.tables import Subscription
 from tollkeeper.subscriptions.timeline import Timeline, load_timelines
@@ -83,9 +84,9 @@ def _timelines(session: Session, *, now: datetime) -> list[Timeline]:
 
 
 def _note_changes(desired: Desired, timeline: Timeline, allotments: list[Allotment], *, now: datetime) -> None:
-    for segment in timeline.segments:
-        desired.note_change_at(segment.start, now=now)
-        desired.note_change_at(segment.end, now=now)
+    for held in held_cards(timeline):
+        desired.note_change_at(held.start, now=now)
+        desired.note_change_at(held.end, now=now)
     for pause in timeline.pauses:
         desired.note_change_at(pause.start, now=now)
         desired.note_change_at(pause.end, now=now)

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tollkeeper.catalog.tables import Plan, PlanVersion
 from tollkeeper.errors import Conflict
 from tollkeeper.invoices.charges import ChargeName
 from tollkeeper.invoices.tables import BilledPeriod
 from tollkeeper.subscriptions.coverage import Coverage, coverage_below
-from tollkeeper.subscriptions.tables import Subscription, SubscriptionTerm
+from tollkeeper.subscriptions.tables import Subscription
 from tollkeeper.subscriptions.timeline import Timeline, load_timelines
 
 Billed = Mapping[ChargeName, Sequence[BilledPeriod]]
@@ -44,10 +43,11 @@ def open_accounts(
 ) -> dict[str, Account]:
     """Read the accounts of subscriptions, which are billed in these currencies, with a few queries for all.
 
-    Raises Conflict if a plan is priced in another currency: a customer's may have been changed since it
+    Raises Conflict if one is priced in another currency: a customer's may have been changed since it
     subscribed, and 20.00 USD are not 20.00 EUR.
     """
-    _check_currency(session, currency_of)
+    for one in subscriptions:
+        _check_currency(one, currency_of[one.id])
     billed = _billed_of_each(session, list(currency_of))
     return {
         one.id: Account(timeline, currency_of[one.id], billed[one.id], coverage)
@@ -55,20 +55,12 @@ def open_accounts(
     }
 
 
-def _check_currency(session: Session, currency_of: Mapping[str, str]) -> None:
-    priced = session.execute(
-        select(SubscriptionTerm.subscription_id, Plan.currency)
-        .join(PlanVersion, PlanVersion.plan_id == Plan.id)
-        .join(SubscriptionTerm, SubscriptionTerm.plan_version_id == PlanVersion.id)
-        .where(SubscriptionTerm.subscription_id.in_(currency_of))
-        .order_by(SubscriptionTerm.id)
-    )
-    for subscription_id, priced_in in priced:
-        if priced_in != currency_of[subscription_id]:
-            raise Conflict(
-                f"subscription {subscription_id} is priced in {priced_in}, but its payer is billed in "
-                f"{currency_of[subscription_id]}; set the customer's currency back to {priced_in}"
-            )
+def _check_currency(subscription: Subscription, currency: str) -> None:
+    if subscription.currency != currency:
+        raise Conflict(
+            f"subscription {subscription.id} is priced in {subscription.currency}, but its payer is billed in "
+            f"{currency}; set the customer's currency back to {subscription.currency}"
+        )
 
 
 def billed_rows(session: Session, subscription_id: str) -> Billed:

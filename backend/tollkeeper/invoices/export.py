@@ -88,6 +88,7 @@ def _charge(session: Session, row: BilledPeriod) -> dict[str, Any]:
         "rate_card": period.rate_card.model_dump(mode="json") if period is not None else None,
         "period": [row.period_start.isoformat(), row.period_end.isoformat()],
         "full_period": row.proof["full_period"],
+        "override": row.proof["override"],
         "holes": row.proof["holes"],
         "fraction": row.proof["fraction"],
         "quantity": format(row.quantity, "f"),

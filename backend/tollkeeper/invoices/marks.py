@@ -23,6 +23,7 @@ from tollkeeper.metering.read import count_events_before, list_sets
 from tollkeeper.metering.totals import HOUR_US
 from tollkeeper.storage.upsert import insert_into
 from tollkeeper.subscriptions.coverage import CoveredStretch
+from tollkeeper.subscriptions.held_cards import held_cards
 from tollkeeper.usage.spans import attributions_of, cut_spans
 
 
@@ -127,8 +128,8 @@ def _digest_of(account: Account, hour: int, whose: Sequence[tuple[Any, ...]]) ->
     """Digest whose events count when, and which plans held: what decides it beside the events themselves."""
     until = instant_of(hour * HOUR_US)
     plans = [
-        (one.term_id, one.plan_version_id, one.phase.key, one.start, until if one.end is None else min(one.end, until))
-        for one in account.timeline.segments
+        (one.term_id, one.phase_key, one.card.key, one.override_id, one.start, min(one.end or until, until))
+        for one in held_cards(account.timeline)
         if one.start < until
     ]
     pauses = [(one.start, min(one.end, until)) for one in account.timeline.pauses if one.start < until]

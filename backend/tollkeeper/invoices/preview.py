@@ -7,7 +7,6 @@ from functools import partial
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tollkeeper.catalog.tables import Plan
 from tollkeeper.customers.customers import family_of, payer_of
 from tollkeeper.customers.tables import Customer
 from tollkeeper.invoices.accounts import Account, open_account
@@ -54,9 +53,7 @@ def revenue_so_far(session: Session, customer: Customer, *, now: datetime) -> in
     is priced in another currency than the customer's has no part in it: it cannot be billed (`open_account`).
     """
     subscriptions = session.scalars(
-        select(Subscription)
-        .join(Plan, Plan.key == Subscription.plan_key)
-        .where(Subscription.customer_id == customer.id, Plan.currency == customer.currency)
+        select(Subscription).where(Subscription.customer_id == customer.id, Subscription.currency == customer.currency)
     ).all()
     coverage = coverage_below(session, customer.id)
     return sum(

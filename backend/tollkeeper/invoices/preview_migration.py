@@ -16,10 +16,11 @@ from tollkeeper.invoices.preview import preview_invoice
 from tollkeeper.invoices.settle import measure_totals
 from tollkeeper.subscriptions.changing import When, moment_of
 from tollkeeper.subscriptions.coverage import coverage_below
+from tollkeeper.subscriptions.held_cards import held_at
 from tollkeeper.subscriptions.migrate import migrate
 from tollkeeper.subscriptions.periods import period_at
 from tollkeeper.subscriptions.tables import Subscription
-from tollkeeper.subscriptions.timeline import Segment, Timeline, load_timeline
+from tollkeeper.subscriptions.timeline import Timeline, load_timeline
 from tollkeeper.subscriptions.types import BillingPeriod
 
 
@@ -77,30 +78,29 @@ def _amounts(
     session: Session, timeline: Timeline, payer: Customer, moment: datetime, until: datetime, *, now: datetime
 ) -> Amounts:
     bill = preview_invoice(session, payer, now=until)
-    segment = timeline.segment_at(moment)
-    periods = [] if segment is None else _whole_periods(timeline, segment, now=now)
+    periods = _whole_periods(timeline, moment, now=now)
     coverage = coverage_below(session, timeline.subscription.customer_id)
     measure = partial(measure_totals, session)
     whole = sum(price_charge(one, payer.currency, coverage, measure).rated.total_minor for one in periods)
     return Amounts(bill.total_minor, whole)
 
 
-def _whole_periods(timeline: Timeline, segment: Segment, *, now: datetime) -> Sequence[BillingPeriod]:
+def _whole_periods(timeline: Timeline, moment: datetime, *, now: datetime) -> Sequence[BillingPeriod]:
     subscription = timeline.subscription
     periods = []
-    for card in segment.phase.rate_cards:
-        if card.price is None:
+    for held in held_at(timeline, moment):
+        if held.card.price is None:
             continue
-        full = period_at(subscription.anchor, card.billing_cadence, subscription.time_zone, now)
+        full = period_at(subscription.anchor, held.card.billing_cadence, subscription.time_zone, now)
         periods.append(
             BillingPeriod(
                 subscription_id=subscription.id,
                 customer_id=subscription.customer_id,
-                term_id=segment.term_id,
-                plan_version_id=segment.plan_version_id,
-                phase_key=segment.phase.key,
-                rate_card=card,
-                quantity=timeline.quantity_at(card, now),
+                term_id=held.term_id,
+                plan_version_id=held.plan_version_id,
+                phase_key=held.phase_key,
+                rate_card=held.card,
+                quantity=timeline.quantity_at(held.card, now) * held.quantity,
                 start=full.start,
                 end=full.end,
                 full=full,

@@ -178,7 +178,8 @@ def _says(row: BilledPeriod) -> tuple[datetime, Decimal, Shares]:
 
 def _is_unchanged(period: BillingPeriod, latest: BilledPeriod) -> bool:
     """Tell cheaply that a flat charge is what it was; usage has to be counted again."""
-    return not is_by_usage(period.rate_card) and latest.period_end == period.end and latest.quantity == period.quantity
+    said = (latest.period_end, latest.quantity, latest.proof["override"])
+    return not is_by_usage(period.rate_card) and said == (period.end, period.quantity, period.override_id)
 
 
 def _kind_of(period: BillingPeriod, earlier: Sequence[BilledPeriod], amount: int) -> ChargeKind:
@@ -217,6 +218,7 @@ def _proof_of(priced: PricedCharge, earlier: Sequence[BilledPeriod], charged: in
         "quantity_before": format(earlier[-1].quantity, "f") if earlier else None,
         "fraction": f"{period.fraction.numerator}/{period.fraction.denominator}",
         "full_period": [period.full.start.isoformat(), period.full.end.isoformat()],
+        "override": period.override_id,
         "holes": [[hole.start.isoformat(), hole.end.isoformat()] for hole in period.holes],
         "credited": [period.end.isoformat(), earlier[-1].period_end.isoformat()] if is_cut else None,
         "feature": period.rate_card.feature if is_by_usage(period.rate_card) else None,
@@ -280,6 +282,7 @@ def _credit_all(earlier: Sequence[BilledPeriod], charged: int, *, now: datetime)
             "quantity_before": format(latest.quantity, "f"),
             "fraction": "0/1",
             "full_period": latest.proof["full_period"],
+            "override": latest.proof["override"],
             "holes": [],
             "credited": [latest.period_start.isoformat(), latest.period_end.isoformat()],
             "feature": None,

@@ -23,7 +23,8 @@ from tollkeeper.invoices.tables import BilledPeriod, ChargeKind, Invoice, Invoic
 from tollkeeper.invoices.wording import word_lines
 from tollkeeper.subscriptions.billing_periods import share_of_pieces
 from tollkeeper.subscriptions.periods import Period, period_at
-from tollkeeper.subscriptions.tables import Subscription
+from tollkeeper.subscriptions.tables import Subscription, SubscriptionOverride
+from tollkeeper.subscriptions.timeline import override_of
 from tollkeeper.subscriptions.types import BillingPeriod
 from tollkeeper.usage.event_range import pooled_event_range
 
@@ -209,18 +210,17 @@ def period_of_row(session: Session, row: BilledPeriod) -> BillingPeriod | None:
         fraction=share_of_pieces(row.period_start, row.period_end, holes, full),
         due_at=row.period_end,
         holes=holes,
+        override_id=row.proof["override"],
     )
 
 
 def _card_of(session: Session, row: BilledPeriod) -> RateCard | None:
-    spec = spec_of(session.get_one(PlanVersion, row.plan_version_id))
-    return next(
-        (
-            card
-            for phase in spec.phases
-            if phase.key == row.phase_key
-            for card in phase.rate_cards
-            if card.key == row.rate_card_key
-        ),
-        None,
-    )
+    """Return the rate card by which a row was rated: the override that it names, or else the stored version's."""
+    if row.proof["override"] is not None:
+        override = session.get(SubscriptionOverride, row.proof["override"])
+        return None if override is None else override_of(override).rate_card
+    spec = spec_of(session.get_one(PlanVersion, row.plan_version_id)).in_currency(row.currency)
+    key = row.rate_card_key.rpartition("/")[2]  # an add-on's rate card begins with the add-on's key
+    cards = (card for phase in spec.phases if phase.key == row.phase_key for card in phase.rate_cards)
+    card = next((card for card in cards if card.key == key), None)
+    return card and card.model_copy(update={"key": row.rate_card_key})

@@ -22,9 +22,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tollkeeper.catalog.spec import RateCard
+from tollkeeper.subscriptions.held_cards import HeldCard, held_cards
 from tollkeeper.subscriptions.periods import MICROSECOND, Period, periods_between
 from tollkeeper.subscriptions.tables import Subscription
-from tollkeeper.subscriptions.timeline import FOR_EVER, Segment, Timeline, default_quantity, load_timeline
+from tollkeeper.subscriptions.timeline import FOR_EVER, Timeline, default_quantity, load_timeline
 from tollkeeper.subscriptions.types import BillingPeriod
 
 BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
@@ -84,10 +85,9 @@ def next_due(timeline: Timeline, *, after: datetime | None) -> datetime | None:
     mark = BEGINNING if after is None else after + MICROSECOND
     found = [
         due_at
-        for segment in timeline.segments
-        if segment.end is None or segment.end >= mark
-        for card in _charged(segment)
-        if (due_at := _next_due_of(timeline, segment, card, mark)) is not None
+        for held in _priced(timeline)
+        if held.end is None or held.end >= mark
+        if (due_at := _next_due_of(timeline, held, mark)) is not None
     ]
     return min(found, default=None)
 
@@ -96,45 +96,48 @@ def lay_billing_periods(timeline: Timeline, *, since: datetime, until: datetime)
     """Return the charges that end at or after `since` and begin before `until`, by due time; pure."""
     found = [
         period
-        for segment in timeline.segments
-        if segment.start < until and (segment.end is None or segment.end >= since)
-        for card in _charged(segment)
-        for period in _periods_of(timeline, segment, card, Period(since, until))
+        for held in _priced(timeline)
+        if held.start < until and (held.end is None or held.end >= since)
+        for period in _periods_of(timeline, held, Period(since, until))
     ]
     return sorted(found, key=lambda period: (period.due_at, period.start))
 
 
-def _charged(segment: Segment) -> Iterator[RateCard]:
-    return (card for card in segment.phase.rate_cards if card.price is not None)
+def _priced(timeline: Timeline) -> Iterator[HeldCard]:
+    return (held for held in held_cards(timeline) if held.card.price is not None)
 
 
-def _periods_of(timeline: Timeline, segment: Segment, card: RateCard, window: Period) -> Iterator[BillingPeriod]:
-    subscription = timeline.subscription
-    first = max(segment.start, _just_before(window.start))
-    last = window.end if segment.end is None else min(segment.end, window.end)
-    for full in periods_between(subscription.anchor, card.billing_cadence, subscription.time_zone, first, last):
-        for charge in _charges_in(timeline, segment, card, full):
+def _periods_of(timeline: Timeline, held: HeldCard, window: Period) -> Iterator[BillingPeriod]:
+    first = max(held.start, _just_before(window.start))
+    last = window.end if held.end is None else min(held.end, window.end)
+    for full in _fulls(timeline, held, first, last):
+        for charge in _charges_in(timeline, held, full):
             if charge.end >= window.start and charge.start < window.end:
                 yield charge
 
 
-def _charges_in(timeline: Timeline, segment: Segment, card: RateCard, full: Period) -> Iterator[BillingPeriod]:
+def _fulls(timeline: Timeline, held: HeldCard, first: datetime, last: datetime) -> Iterator[Period]:
+    subscription = timeline.subscription
+    return periods_between(subscription.anchor, held.card.billing_cadence, subscription.time_zone, first, last)
+
+
+def _charges_in(timeline: Timeline, held: HeldCard, full: Period) -> Iterator[BillingPeriod]:
     """Yield a rate card's charges in one of its calendar periods.
 
     Pauses and changes of quantity cut a fee. They do not cut usage, whose tiers would begin anew: it has holes.
     """
-    part = full.overlap(segment.start, segment.end)
+    part = full.overlap(held.start, held.end)
     assert part is not None
-    if card.price is not None and card.price.type == "flat":
-        for held in part.without(timeline.pauses):
-            for piece, quantity in _split_by_quantity(timeline, card, held):
-                is_kept = segment.keeps_fees and piece.end == segment.end and is_in_advance(card)
+    if held.card.price is not None and held.card.price.type == "flat":
+        for open_time in part.without(timeline.pauses):
+            for piece, quantity in _split_by_quantity(timeline, held, open_time):
+                is_kept = held.keeps_fees and piece.end == held.end and is_in_advance(held.card)
                 whole = Period(piece.start, full.end) if is_kept else piece
-                yield _billing_period(timeline, segment, card, (whole, full), quantity)
+                yield _billing_period(timeline, held, (whole, full), quantity)
         return
     holes = [hole for one in timeline.pauses if (hole := one.overlap(part.start, part.end)) is not None]
     if part.without(holes):
-        charge = _billing_period(timeline, segment, card, (part, full), default_quantity(card))
+        charge = _billing_period(timeline, held, (part, full), default_quantity(held.card))
         yield replace(charge, holes=tuple(holes), fraction=share_of_pieces(charge.start, charge.end, holes, full))
 
 
@@ -149,22 +152,23 @@ def _just_before(instant: datetime) -> datetime:
 
 
 def _billing_period(
-    timeline: Timeline, segment: Segment, card: RateCard, spans: tuple[Period, Period], quantity: Decimal
+    timeline: Timeline, held: HeldCard, spans: tuple[Period, Period], quantity: Decimal
 ) -> BillingPeriod:
     piece, full = spans
     return BillingPeriod(
         subscription_id=timeline.subscription.id,
         customer_id=timeline.subscription.customer_id,
-        term_id=segment.term_id,
-        plan_version_id=segment.plan_version_id,
-        phase_key=segment.phase.key,
-        rate_card=card,
-        quantity=quantity,
+        term_id=held.term_id,
+        plan_version_id=held.plan_version_id,
+        phase_key=held.phase_key,
+        rate_card=held.card,
+        quantity=quantity * held.quantity,
         start=piece.start,
         end=piece.end,
         full=full,
         fraction=piece.share_of(full),
-        due_at=piece.start if is_in_advance(card) else piece.end,
+        due_at=piece.start if is_in_advance(held.card) else piece.end,
+        override_id=held.override_id,
     )
 
 
@@ -174,11 +178,11 @@ def is_in_advance(card: RateCard) -> bool:
     return price is not None and price.type == "flat" and price.payment_term == "in_advance"
 
 
-def _split_by_quantity(timeline: Timeline, card: RateCard, part: Period) -> Iterator[tuple[Period, Decimal]]:
-    quantity = default_quantity(card)
+def _split_by_quantity(timeline: Timeline, held: HeldCard, part: Period) -> Iterator[tuple[Period, Decimal]]:
+    quantity = default_quantity(held.card)
     start = part.start
     for change in timeline.quantities:
-        if change.rate_card_key != card.key or change.starts_at >= part.end:
+        if change.rate_card_key != held.card.key or change.starts_at >= part.end:
             continue
         if change.starts_at > start:
             yield Period(start, change.starts_at), quantity
@@ -187,17 +191,15 @@ def _split_by_quantity(timeline: Timeline, card: RateCard, part: Period) -> Iter
     yield Period(start, part.end), quantity
 
 
-def _next_due_of(timeline: Timeline, segment: Segment, card: RateCard, mark: datetime) -> datetime | None:
+def _next_due_of(timeline: Timeline, held: HeldCard, mark: datetime) -> datetime | None:
     """Look at the period around the mark and the two after it: one of them falls due next, if any does.
 
     A pause leaves periods without a charge, so each stretch between pauses is looked at.
     """
-    subscription = timeline.subscription
-    for held in Period(segment.start, segment.end or FOR_EVER).without(timeline.pauses):
-        first = min(max(held.start, _just_before(mark)), held.end - MICROSECOND)
-        fulls = periods_between(subscription.anchor, card.billing_cadence, subscription.time_zone, first, held.end)
-        for _, full in zip(range(3), fulls, strict=False):
-            for charge in _charges_in(timeline, segment, card, full):
+    for open_time in Period(held.start, held.end or FOR_EVER).without(timeline.pauses):
+        first = min(max(open_time.start, _just_before(mark)), open_time.end - MICROSECOND)
+        for _, full in zip(range(3), _fulls(timeline, held, first, open_time.end), strict=False):
+            for charge in _charges_in(timeline, held, full):
                 if charge.due_at >= mark:
                     return charge.due_at
     return None

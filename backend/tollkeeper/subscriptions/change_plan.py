@@ -6,12 +6,12 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from tollkeeper.catalog.plans import get_published_version
+from tollkeeper.catalog.tables import PlanKind
 from tollkeeper.catalog.versions import spec_of
-from tollkeeper.customers.customers import get_customer
-from tollkeeper.errors import Conflict, InvalidInput
+from tollkeeper.errors import Conflict
 from tollkeeper.storage.ids import new_id
 from tollkeeper.subscriptions.changing import When, finish_change, lock_subscription, moment_of
-from tollkeeper.subscriptions.subscribe import refuse_overlap
+from tollkeeper.subscriptions.subscribe import check_currency, refuse_overlap
 from tollkeeper.subscriptions.tables import Subscription, SubscriptionTerm
 from tollkeeper.subscriptions.timeline import load_timeline
 
@@ -31,16 +31,14 @@ def change_plan(session: Session, subscription_id: str, plan_key: str, *, at: Wh
         raise Conflict(f"the subscription is on this version of plan {plan_key!r} at that time already")
     if subscription.ends_at is not None and subscription.ends_at <= moment:
         raise Conflict("the subscription ends before that time", code="subscription_ended")
-    customer = get_customer(session, subscription.customer_id)
-    currency = spec_of(version).currency
-    if currency != customer.currency:
-        raise InvalidInput.of("/plan", f"is priced in {currency}, but the customer's currency is {customer.currency}")
+    check_currency(spec_of(version), subscription.currency, "/plan")
     if plan_key != subscription.plan_key:
-        refuse_overlap(session, customer.id, plan_key, start=moment, ends_at=subscription.ends_at)
+        refuse_overlap(session, subscription.customer_id, plan_key, start=moment, ends_at=subscription.ends_at)
     session.execute(
         update(SubscriptionTerm)
         .where(
             SubscriptionTerm.subscription_id == subscription.id,
+            SubscriptionTerm.kind == PlanKind.PLAN,
             SubscriptionTerm.starts_at >= moment,
             SubscriptionTerm.removed_at.is_(None),
         )

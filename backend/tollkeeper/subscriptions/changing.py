@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from tollkeeper.errors import Conflict, InvalidInput, NotFound
 from tollkeeper.storage.changes import note_change
 from tollkeeper.subscriptions.billing_periods import lay_billing_periods, next_due
+from tollkeeper.subscriptions.held_cards import held_at
 from tollkeeper.subscriptions.periods import MICROSECOND, mean_seconds, period_at
 from tollkeeper.subscriptions.state import SubscriptionState, state_at
 from tollkeeper.subscriptions.tables import Subscription
@@ -61,8 +62,7 @@ def moment_of(timeline: Timeline, when: When, *, now: datetime) -> datetime:
 
 def _period_end(timeline: Timeline, instant: datetime) -> datetime:
     subscription = timeline.subscription
-    segment = timeline.segment_at(instant)
-    cadences = {card.billing_cadence for card in segment.phase.rate_cards} if segment else set()
+    cadences = {held.card.billing_cadence for held in held_at(timeline, instant) if not held.is_of_add_on}
     if not cadences:
         raise InvalidInput.of("/at", "the plan has no billing period at this time; take 'now' or an instant")
     longest = max(sorted(cadences), key=mean_seconds)

@@ -14,10 +14,11 @@ from sqlalchemy.orm import Session
 from tollkeeper.catalog.plans import get_plan, get_published_version
 from tollkeeper.catalog.spec import PlanSpec
 from tollkeeper.catalog.tables import Plan, PlanVersion
-from tollkeeper.catalog.versions import spec_of
+from tollkeeper.catalog.versions import plan_spec_of
 from tollkeeper.errors import Conflict, InvalidInput
 from tollkeeper.storage.ids import new_id
 from tollkeeper.subscriptions.changing import When, finish_change, lock_subscription, moment_of
+from tollkeeper.subscriptions.subscribe import check_currency
 from tollkeeper.subscriptions.tables import Subscription, SubscriptionTerm
 from tollkeeper.subscriptions.timeline import Segment, load_timeline
 
@@ -71,7 +72,8 @@ def _put_term(
     now: datetime,
 ) -> None:
     old = session.get_one(SubscriptionTerm, segment.term_id)
-    phase_key, phases_from = _where_to_go_on(segment, spec_of(version), moment)
+    check_currency(plan_spec_of(version), subscription.currency, "/plan")
+    phase_key, phases_from = _where_to_go_on(segment, plan_spec_of(version), moment)
     if old.starts_at == moment:
         old.removed_at = now
         session.flush()

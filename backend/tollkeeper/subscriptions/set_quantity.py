@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from tollkeeper.errors import InvalidInput
 from tollkeeper.storage.ids import new_id
 from tollkeeper.subscriptions.changing import When, finish_change, lock_subscription, moment_of
+from tollkeeper.subscriptions.held_cards import held_at
 from tollkeeper.subscriptions.tables import Subscription, SubscriptionQuantity
 from tollkeeper.subscriptions.timeline import load_timeline
 
@@ -24,8 +25,7 @@ def set_quantity(
     subscription = lock_subscription(session, subscription_id, now=now)
     timeline = load_timeline(session, subscription)
     moment = moment_of(timeline, at, now=now)
-    segment = timeline.segment_at(moment)
-    cards = segment.phase.rate_cards if segment else ()
+    cards = [held.card for held in held_at(timeline, moment) if not held.is_of_add_on]
     if not any(card.key == rate_card_key and card.price and card.price.type == "flat" for card in cards):
         raise InvalidInput.of("/rate_card", f"{rate_card_key!r} is no rate card with a flat price at that time")
     if quantity < 0:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from tollkeeper.catalog.plans import get_published_version
 from tollkeeper.catalog.spec import PlanSpec
-from tollkeeper.catalog.versions import spec_of
+from tollkeeper.catalog.versions import Spec, plan_spec_of
 from tollkeeper.customers.customers import get_customer
 from tollkeeper.customers.tables import Customer
 from tollkeeper.errors import Conflict, InvalidInput
@@ -56,7 +56,7 @@ def subscribe(
     """
     customer = _lock_customer(session, get_customer(session, customer_id))
     version = get_published_version(session, plan_key)
-    spec = spec_of(version)
+    spec = plan_spec_of(version)
     _check(customer, spec, options, start)
     refuse_overlap(session, customer.id, plan_key, start=start, ends_at=options.ends_at)
     subscription = Subscription(
@@ -65,6 +65,7 @@ def subscribe(
         plan_key=plan_key,
         plan_version_id=version.id,
         status="active" if options.ends_at is None else "canceled",
+        currency=customer.currency,
         time_zone=options.time_zone or customer.time_zone,
         anchor=options.anchor or start,
         started_at=start,
@@ -114,14 +115,18 @@ def _lock_customer(session: Session, customer: Customer) -> Customer:
 def _check(customer: Customer, spec: PlanSpec, options: SubscribeOptions, start: datetime) -> None:
     if customer.archived_at is not None:
         raise InvalidInput.of("/customer", f"{customer.key!r} is archived")
-    if customer.currency != spec.currency:
-        raise InvalidInput.of(
-            "/plan", f"is priced in {spec.currency}, but the customer's currency is {customer.currency}"
-        )
+    check_currency(spec, customer.currency, "/plan")
     if options.ends_at is not None and options.ends_at <= start:
         raise InvalidInput.of("/ends_at", "is not after the start")
     time_zone_of(options.time_zone or customer.time_zone)
     check_quantities(spec, options.quantities)
+
+
+def check_currency(spec: Spec, currency: str, path: str) -> None:
+    """Raise InvalidInput unless the plan or the add-on is priced in the customer's currency."""
+    if currency not in spec.currencies:
+        priced_in = ", ".join(spec.currencies)
+        raise InvalidInput.of(path, f"is priced in {priced_in}, but the customer's currency is {currency}")
 
 
 def check_quantities(spec: PlanSpec, quantities: Mapping[str, Decimal]) -> None:

@@ -2,11 +2,14 @@
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tollkeeper.storage.base import Base, ExactDecimal, UtcDateTime
+from tollkeeper.catalog.tables import PlanKind
+from tollkeeper.storage.base import Base, ExactDecimal, Json, UtcDateTime
+from tollkeeper.subscriptions.immutable import keep_overrides
 
 
 class Subscription(Base):
@@ -30,6 +33,7 @@ class Subscription(Base):
     plan_key: Mapped[str]
     plan_version_id: Mapped[str] = mapped_column(ForeignKey("plan_versions.id"), index=True)
     status: Mapped[str] = mapped_column(default="active")
+    currency: Mapped[str]
     time_zone: Mapped[str]
     anchor: Mapped[datetime] = mapped_column(UtcDateTime)
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -44,7 +48,9 @@ class Subscription(Base):
 class SubscriptionTerm(Base):
     """A plan version that a subscription is on, from `starts_at` until the next term or the end.
 
-    Its phases are counted from `starts_at`, beginning with the first; after a migration they go on instead:
+    Or, of kind `add_on`, `quantity` of an add-on's version until `ends_at`; charges name a plan and its add-ons alike.
+
+    A plan's phases are counted from `starts_at`, beginning with the first; after a migration they go on instead:
     from `first_phase_key`, which is counted from `phases_from`. A term that another one replaced keeps its
     row, with `removed_at`: charges may name it.
     """
@@ -56,15 +62,19 @@ class SubscriptionTerm(Base):
             "subscription_id",
             "starts_at",
             unique=True,
-            sqlite_where=text("removed_at IS NULL"),
-            postgresql_where=text("removed_at IS NULL"),
+            sqlite_where=text("removed_at IS NULL AND kind = 'plan'"),
+            postgresql_where=text("removed_at IS NULL AND kind = 'plan'"),
         ),
+        Index("ix_subscription_terms_plan_version_id", "plan_version_id"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     subscription_id: Mapped[str] = mapped_column(ForeignKey("subscriptions.id"))
+    kind: Mapped[str] = mapped_column(default=PlanKind.PLAN)
     plan_version_id: Mapped[str] = mapped_column(ForeignKey("plan_versions.id"))
     starts_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    ends_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    quantity: Mapped[Decimal] = mapped_column(ExactDecimal, default=Decimal(1))
     first_phase_key: Mapped[str | None]
     phases_from: Mapped[datetime | None] = mapped_column(UtcDateTime)
     removed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -98,3 +108,29 @@ class SubscriptionQuantity(Base):
     rate_card_key: Mapped[str]
     quantity: Mapped[Decimal] = mapped_column(ExactDecimal)
     starts_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class SubscriptionOverride(Base):
+    """From `starts_at` on a rate card of a plan's phase is another for this subscription, until the next override.
+
+    `rate_card` None drops it. `is_reset` gives the plan's own back. `is_added` is for a key that the plan has not.
+    A row never changes (immutable.py) but for `removed_at`, which takes a planned one back: charges name it.
+    """
+
+    __tablename__ = "subscription_overrides"
+    __table_args__ = (Index("ix_subscription_overrides_subscription_id", "subscription_id"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    subscription_id: Mapped[str] = mapped_column(ForeignKey("subscriptions.id"))
+    plan_id: Mapped[str] = mapped_column(ForeignKey("plans.id"))
+    phase_key: Mapped[str]
+    rate_card_key: Mapped[str]
+    rate_card: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    is_added: Mapped[bool]
+    is_reset: Mapped[bool]
+    starts_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    removed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+keep_overrides(SubscriptionOverride.__table__)

@@ -19,6 +19,7 @@ class BillingPeriod:
     names the charge for ever: when a plan changes later on, `end` and `fraction` shrink and the name
     stays, so what was billed under the name can be compared with what is due under it now. `holes` are the
     pauses inside a usage charge: its usage does not count, its time is not in `fraction`. A fee is cut instead.
+    `override_id` names the price override that the rate card is of.
 
     Whose usage a usage price charges: coverage.covered_stretches(session, subscription, start, end), which is
     the customer's own and that of subsidiaries without a plan of their own.
@@ -37,6 +38,7 @@ class BillingPeriod:
     fraction: Fraction
     due_at: datetime
     holes: tuple[Period, ...] = ()
+    override_id: str | None = None
 
     @property
     def pieces(self) -> list[Period]:

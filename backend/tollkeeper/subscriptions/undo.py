@@ -1,4 +1,4 @@
-"""Take back what was planned for a subscription and has not come yet: an end, a change, a pause, seats."""
+"""Take back what was planned for a subscription and has not come yet: an end, a change, a pause and the like."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -7,9 +7,11 @@ from typing import Literal
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from tollkeeper.catalog.tables import Plan, PlanVersion
+from tollkeeper.catalog.tables import Plan, PlanKind, PlanVersion
 from tollkeeper.errors import Conflict
+from tollkeeper.subscriptions.add_ons import undo_add_ons
 from tollkeeper.subscriptions.changing import finish_change, lock_subscription
+from tollkeeper.subscriptions.override import undo_overrides
 from tollkeeper.subscriptions.subscribe import refuse_overlap
 from tollkeeper.subscriptions.tables import (
     Subscription,
@@ -19,7 +21,7 @@ from tollkeeper.subscriptions.tables import (
 )
 from tollkeeper.subscriptions.timeline import load_timeline
 
-Planned = Literal["cancel", "change_plan", "pause", "quantity"]
+Planned = Literal["cancel", "change_plan", "pause", "quantity", "add_on", "override"]
 
 
 def undo(session: Session, subscription_id: str, planned: Planned, *, now: datetime) -> Subscription:
@@ -51,7 +53,11 @@ def _undo_cancel(session: Session, subscription: Subscription, now: datetime) ->
 def _undo_change(session: Session, subscription: Subscription, now: datetime) -> datetime | None:
     terms = session.scalars(
         select(SubscriptionTerm)
-        .where(SubscriptionTerm.subscription_id == subscription.id, SubscriptionTerm.removed_at.is_(None))
+        .where(
+            SubscriptionTerm.subscription_id == subscription.id,
+            SubscriptionTerm.kind == PlanKind.PLAN,
+            SubscriptionTerm.removed_at.is_(None),
+        )
         .order_by(SubscriptionTerm.starts_at)
     ).all()
     planned = [term for term in terms[1:] if term.starts_at > now]
@@ -98,4 +104,6 @@ UNDO: dict[Planned, Callable[[Session, Subscription, datetime], datetime | None]
     "change_plan": _undo_change,
     "pause": _undo_pause,
     "quantity": _undo_quantity,
+    "add_on": undo_add_ons,
+    "override": undo_overrides,
 }

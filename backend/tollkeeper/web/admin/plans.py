@@ -4,7 +4,7 @@ from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 
 from tollkeeper.catalog.plans import find_version_in, get_plan, list_plans
-from tollkeeper.catalog.versions import get_version, list_versions, spec_of
+from tollkeeper.catalog.versions import get_version, list_versions, plan_spec_of
 from tollkeeper.errors import NotFound
 from tollkeeper.web.admin.plan_words import describe_card
 from tollkeeper.web.context import snapshot
@@ -47,6 +47,6 @@ def show_version(key: str, number: int) -> ResponseReturnValue:
     """Show one version of a plan in words."""
     with snapshot() as session:
         plan, version, versions = get_plan(session, key), get_version(session, key, number), list_versions(session, key)
-    spec = spec_of(version)
+    spec = plan_spec_of(version)
     phases = [(phase, [describe_card(card, spec.currency) for card in phase.rate_cards]) for phase in spec.phases]
     return render_template("admin/plan.html", plan=plan, version=version, versions=versions, spec=spec, phases=phases)

@@ -14,7 +14,7 @@ from tollkeeper.catalog.preview import preview_plan
 from tollkeeper.catalog.publish import check_publishable, publish_plan
 from tollkeeper.catalog.spec import PlanSpec
 from tollkeeper.catalog.tables import Plan, PlanVersion
-from tollkeeper.catalog.versions import MOST_VERSIONS, get_version, list_versions, spec_of
+from tollkeeper.catalog.versions import MOST_VERSIONS, get_version, list_versions, plan_spec_of
 from tollkeeper.catalog.words import Key
 from tollkeeper.errors import InvalidInput
 from tollkeeper.money import format_minor
@@ -120,7 +120,7 @@ def list_all_plans(query: PageQuery) -> Page[PlanOut]:
     """List plans, oldest first, the archived ones too."""
     with snapshot() as session:
         rows = list_plans(session, after=query.after(), limit=query.limit + 1)
-        return page_of(rows, query.limit, lambda plan: _describe(session, plan), lambda plan: plan.id)
+        return page_of(rows, query.limit, lambda plan: describe_plan(session, plan), lambda plan: plan.id)
 
 
 @blueprint.post("/plans/validate")
@@ -137,14 +137,14 @@ def validate_plan(body: PlanSpec) -> VerdictOut:
 def show_plan(key: str) -> PlanOut:
     """Show one plan."""
     with snapshot() as session:
-        return _describe(session, get_plan(session, key))
+        return describe_plan(session, get_plan(session, key))
 
 
 @blueprint.put("/plans/<key>/draft")
 @endpoint("write", body=PlanSpec, answer=PlanVersionOut)
 def write_draft(key: str, body: PlanSpec) -> PlanVersionOut:
     """Write the plan's draft; makes the plan if it is new, replaces a draft that is there."""
-    read_document(_PlanKey, {"key": key}, what="address")
+    read_document(PlanKey, {"key": key}, what="address")
     with transaction() as session:
         return _describe_version(key, create_plan_draft(session, key, body, now=web_context().clock.now()))
 
@@ -162,7 +162,7 @@ def publish_draft(key: str) -> PlanVersionOut:
 def archive_one_plan(key: str) -> PlanOut:
     """Sell a plan no more; its subscriptions go on as they are."""
     with transaction() as session:
-        return _describe(session, archive_plan(session, key, now=web_context().clock.now()))
+        return describe_plan(session, archive_plan(session, key, now=web_context().clock.now()))
 
 
 @blueprint.get("/plans/<key>/versions")
@@ -170,7 +170,7 @@ def archive_one_plan(key: str) -> PlanOut:
 def list_plan_versions(key: str, query: PageQuery) -> Page[PlanVersionOut]:
     """List the versions of a plan, newest first."""
     with snapshot() as session:
-        rows = list_versions(session, key, before=_number(query.after()), limit=query.limit + 1)
+        rows = list_versions(session, key, before=number_after(query.after()), limit=query.limit + 1)
         return page_of(rows, query.limit, lambda row: _describe_version(key, row), lambda row: str(row.version))
 
 
@@ -203,7 +203,7 @@ def discard_version(key: str, number: int) -> None:
 def diff_versions(key: str, query: DiffQuery) -> DiffOut:
     """Say what differs between two versions of a plan."""
     with snapshot() as session:
-        before, after = (spec_of(get_version(session, key, number)) for number in (query.before, query.after))
+        before, after = (plan_spec_of(get_version(session, key, number)) for number in (query.before, query.after))
     changes = diff_specs(before, after)
     return DiffOut(changes=[ChangeOut(path=one.path, before=one.before, after=one.after) for one in changes])
 
@@ -214,7 +214,7 @@ def preview_one_plan(key: str, body: PlanPreviewIn) -> PlanPreviewOut:
     """Say what usage would cost on a plan in a full period of each rate card."""
     with snapshot() as session:
         found = get_published_version(session, key) if body.version is None else get_version(session, key, body.version)
-        spec = spec_of(found)
+        spec = plan_spec_of(found)
     cards = preview_plan(spec, body.quantities, phase_key=body.phase, event_counts=body.event_counts)
     return PlanPreviewOut.model_validate(
         {
@@ -233,11 +233,14 @@ def preview_one_plan(key: str, body: PlanPreviewIn) -> PlanPreviewOut:
     )
 
 
-class _PlanKey(BaseModel):
+class PlanKey(BaseModel):
+    """A plan's key as it stands in an address."""
+
     key: Key
 
 
-def _number(after: str | None) -> int | None:
+def number_after(after: str | None) -> int | None:
+    """Read the cursor of a list of versions; raises InvalidInput."""
     if after is None:
         return None
     if not after.isdecimal() or int(after) > MOST_VERSIONS:
@@ -245,7 +248,8 @@ def _number(after: str | None) -> int | None:
     return int(after)
 
 
-def _describe(session: Session, plan: Plan) -> PlanOut:
+def describe_plan(session: Session, plan: Plan) -> PlanOut:
+    """Return what the API says of a plan or an add-on."""
     published, draft = (find_version_in(session, plan, status) for status in ("published", "draft"))
     return PlanOut(
         id=plan.id,
@@ -265,7 +269,7 @@ def _describe_version(key: str, version: PlanVersion) -> PlanVersionOut:
         plan=key,
         version=version.version,
         status=version.status,
-        spec=spec_of(version),
+        spec=plan_spec_of(version),
         created_at=version.created_at,
         published_at=version.published_at,
         archived_at=version.archived_at,
