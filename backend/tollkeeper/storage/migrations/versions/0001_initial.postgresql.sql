@@ -32,6 +32,7 @@ CREATE INDEX ix_answered_requests_answered_at ON answered_requests (answered_at)
 
 CREATE TABLE plans (
   id VARCHAR NOT NULL,
+  kind VARCHAR NOT NULL,
   key VARCHAR NOT NULL,
   name VARCHAR NOT NULL,
   currency VARCHAR NOT NULL,
@@ -615,6 +616,7 @@ CREATE TABLE subscriptions (
   plan_key VARCHAR NOT NULL,
   plan_version_id VARCHAR NOT NULL,
   status VARCHAR NOT NULL,
+  currency VARCHAR NOT NULL,
   time_zone VARCHAR NOT NULL,
   anchor TIMESTAMP WITH TIME ZONE NOT NULL,
   started_at TIMESTAMP WITH TIME ZONE NOT NULL,
@@ -697,8 +699,11 @@ CREATE TABLE usage_marks (
 CREATE TABLE subscription_terms (
   id VARCHAR NOT NULL,
   subscription_id VARCHAR NOT NULL,
+  kind VARCHAR NOT NULL,
   plan_version_id VARCHAR NOT NULL,
   starts_at TIMESTAMP WITH TIME ZONE NOT NULL,
+  ends_at TIMESTAMP WITH TIME ZONE,
+  quantity NUMERIC NOT NULL,
   first_phase_key VARCHAR,
   phases_from TIMESTAMP WITH TIME ZONE,
   removed_at TIMESTAMP WITH TIME ZONE,
@@ -707,7 +712,9 @@ CREATE TABLE subscription_terms (
   CONSTRAINT fk_subscription_terms_plan_version_id FOREIGN KEY(plan_version_id) REFERENCES plan_versions (id)
 );
 
-CREATE UNIQUE INDEX ix_subscription_terms_one_at_a_time ON subscription_terms (subscription_id, starts_at) WHERE removed_at IS NULL;
+CREATE INDEX ix_subscription_terms_plan_version_id ON subscription_terms (plan_version_id);
+
+CREATE UNIQUE INDEX ix_subscription_terms_one_at_a_time ON subscription_terms (subscription_id, starts_at) WHERE removed_at IS NULL AND kind = 'plan';
 
 CREATE TABLE subscription_pauses (
   id VARCHAR NOT NULL,
@@ -732,6 +739,29 @@ CREATE TABLE subscription_quantities (
   CONSTRAINT uq_subscription_quantities_subscription_id_rate_card_ke_2481 UNIQUE (subscription_id, rate_card_key, starts_at),
   CONSTRAINT fk_subscription_quantities_subscription_id FOREIGN KEY(subscription_id) REFERENCES subscriptions (id)
 );
+
+CREATE TABLE subscription_overrides (
+  id VARCHAR NOT NULL,
+  subscription_id VARCHAR NOT NULL,
+  plan_id VARCHAR NOT NULL,
+  phase_key VARCHAR NOT NULL,
+  rate_card_key VARCHAR NOT NULL,
+  rate_card JSONB,
+  is_added BOOLEAN NOT NULL,
+  is_reset BOOLEAN NOT NULL,
+  starts_at TIMESTAMP WITH TIME ZONE NOT NULL,
+  created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+  removed_at TIMESTAMP WITH TIME ZONE,
+  CONSTRAINT pk_subscription_overrides PRIMARY KEY (id),
+  CONSTRAINT fk_subscription_overrides_subscription_id FOREIGN KEY(subscription_id) REFERENCES subscriptions (id),
+  CONSTRAINT fk_subscription_overrides_plan_id FOREIGN KEY(plan_id) REFERENCES plans (id)
+);
+
+CREATE INDEX ix_subscription_overrides_subscription_id ON subscription_overrides (subscription_id);
+
+CREATE OR REPLACE FUNCTION tollkeeper_keep_subscription_overrides() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF TG_OP = 'DELETE' THEN RAISE EXCEPTION 'a price override never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; IF NEW.id IS DISTINCT FROM OLD.id OR NEW.subscription_id IS DISTINCT FROM OLD.subscription_id OR NEW.plan_id IS DISTINCT FROM OLD.plan_id OR NEW.phase_key IS DISTINCT FROM OLD.phase_key OR NEW.rate_card_key IS DISTINCT FROM OLD.rate_card_key OR NEW.rate_card IS DISTINCT FROM OLD.rate_card OR NEW.is_added IS DISTINCT FROM OLD.is_added OR NEW.is_reset IS DISTINCT FROM OLD.is_reset OR NEW.starts_at IS DISTINCT FROM OLD.starts_at OR NEW.created_at IS DISTINCT FROM OLD.created_at THEN RAISE EXCEPTION 'a price override never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN NEW; END $$;
+
+CREATE OR REPLACE TRIGGER subscription_overrides_keep BEFORE UPDATE OR DELETE ON subscription_overrides FOR EACH ROW EXECUTE FUNCTION tollkeeper_keep_subscription_overrides();
 
 CREATE TABLE credit_entries (
   transaction_id VARCHAR NOT NULL,

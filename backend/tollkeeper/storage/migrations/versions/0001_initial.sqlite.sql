@@ -32,6 +32,7 @@ CREATE INDEX ix_answered_requests_answered_at ON answered_requests (answered_at)
 
 CREATE TABLE plans (
   id VARCHAR NOT NULL,
+  kind VARCHAR NOT NULL,
   "key" VARCHAR NOT NULL,
   name VARCHAR NOT NULL,
   currency VARCHAR NOT NULL,
@@ -619,6 +620,7 @@ CREATE TABLE subscriptions (
   plan_key VARCHAR NOT NULL,
   plan_version_id VARCHAR NOT NULL,
   status VARCHAR NOT NULL,
+  currency VARCHAR NOT NULL,
   time_zone VARCHAR NOT NULL,
   anchor VARCHAR(27) NOT NULL,
   started_at VARCHAR(27) NOT NULL,
@@ -701,8 +703,11 @@ CREATE TABLE usage_marks (
 CREATE TABLE subscription_terms (
   id VARCHAR NOT NULL,
   subscription_id VARCHAR NOT NULL,
+  kind VARCHAR NOT NULL,
   plan_version_id VARCHAR NOT NULL,
   starts_at VARCHAR(27) NOT NULL,
+  ends_at VARCHAR(27),
+  quantity TEXT NOT NULL,
   first_phase_key VARCHAR,
   phases_from VARCHAR(27),
   removed_at VARCHAR(27),
@@ -711,7 +716,9 @@ CREATE TABLE subscription_terms (
   CONSTRAINT fk_subscription_terms_plan_version_id FOREIGN KEY(plan_version_id) REFERENCES plan_versions (id)
 );
 
-CREATE UNIQUE INDEX ix_subscription_terms_one_at_a_time ON subscription_terms (subscription_id, starts_at) WHERE removed_at IS NULL;
+CREATE INDEX ix_subscription_terms_plan_version_id ON subscription_terms (plan_version_id);
+
+CREATE UNIQUE INDEX ix_subscription_terms_one_at_a_time ON subscription_terms (subscription_id, starts_at) WHERE removed_at IS NULL AND kind = 'plan';
 
 CREATE TABLE subscription_pauses (
   id VARCHAR NOT NULL,
@@ -736,6 +743,29 @@ CREATE TABLE subscription_quantities (
   CONSTRAINT uq_subscription_quantities_subscription_id_rate_card_key_starts_at UNIQUE (subscription_id, rate_card_key, starts_at),
   CONSTRAINT fk_subscription_quantities_subscription_id FOREIGN KEY(subscription_id) REFERENCES subscriptions (id)
 );
+
+CREATE TABLE subscription_overrides (
+  id VARCHAR NOT NULL,
+  subscription_id VARCHAR NOT NULL,
+  plan_id VARCHAR NOT NULL,
+  phase_key VARCHAR NOT NULL,
+  rate_card_key VARCHAR NOT NULL,
+  rate_card JSON,
+  is_added BOOLEAN NOT NULL,
+  is_reset BOOLEAN NOT NULL,
+  starts_at VARCHAR(27) NOT NULL,
+  created_at VARCHAR(27) NOT NULL,
+  removed_at VARCHAR(27),
+  CONSTRAINT pk_subscription_overrides PRIMARY KEY (id),
+  CONSTRAINT fk_subscription_overrides_subscription_id FOREIGN KEY(subscription_id) REFERENCES subscriptions (id),
+  CONSTRAINT fk_subscription_overrides_plan_id FOREIGN KEY(plan_id) REFERENCES plans (id)
+);
+
+CREATE INDEX ix_subscription_overrides_subscription_id ON subscription_overrides (subscription_id);
+
+CREATE TRIGGER subscription_overrides_keep_update BEFORE UPDATE ON subscription_overrides WHEN NEW.id IS NOT OLD.id OR NEW.subscription_id IS NOT OLD.subscription_id OR NEW.plan_id IS NOT OLD.plan_id OR NEW.phase_key IS NOT OLD.phase_key OR NEW.rate_card_key IS NOT OLD.rate_card_key OR NEW.rate_card IS NOT OLD.rate_card OR NEW.is_added IS NOT OLD.is_added OR NEW.is_reset IS NOT OLD.is_reset OR NEW.starts_at IS NOT OLD.starts_at OR NEW.created_at IS NOT OLD.created_at BEGIN SELECT RAISE(ABORT, 'a price override never changes'); END;
+
+CREATE TRIGGER subscription_overrides_keep_delete BEFORE DELETE ON subscription_overrides WHEN 1 BEGIN SELECT RAISE(ABORT, 'a price override never changes'); END;
 
 CREATE TABLE credit_entries (
   transaction_id VARCHAR NOT NULL,
