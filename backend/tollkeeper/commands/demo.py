@@ -27,7 +27,7 @@ from tollkeeper.demo.summary import print_summary
     help="Where the demo keeps its database, spool and logs; made anew each time.",
 )
 def demo(folder: Path, *, once: bool, as_json: bool, requests: int, seed: int) -> None:
-    """Run Kong Air's month: traffic, a refused consumer, three invoices, Stripe.
+    """Run Kong Air's month: traffic, a refused consumer, invoices, Stripe.
 
     Everything runs on loopback. With STRIPE_API_KEY set the invoices go to that Stripe account (use a test key);
     without it to a stand-in that says so on each invoice.
