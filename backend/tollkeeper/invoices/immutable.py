@@ -21,6 +21,9 @@ LIVING_COLUMNS = frozenset(
         "stripe_id", "stripe_status", "stripe_problem", "stripe_is_stand_in", "hosted_invoice_url",
     }
 )  # fmt: skip
+_WAS_ISSUED = "OLD.status <> 'draft'"
+# A void invoice stays void; how else a status may move is the code's to say (close_invoice.py).
+_COMES_BACK = "NEW.status = 'draft' OR (OLD.status = 'void' AND NEW.status <> 'void')"
 FIXED_COLUMNS = tuple(column.name for column in Invoice.__table__.columns if column.name not in LIVING_COLUMNS)
 LINE_COLUMNS = tuple(column.name for column in InvoiceLine.__table__.columns)
 
@@ -59,12 +62,24 @@ def immutability_ddl(dialect: str) -> tuple[str, ...]:
 def _sqlite_ddl() -> tuple[str, ...]:
     changed = " OR ".join(f"NEW.{name} IS NOT OLD.{name}" for name in FIXED_COLUMNS)
     return (
-        _sqlite_trigger("invoices", "UPDATE", f"OLD.status <> 'draft' AND (NEW.status = 'draft' OR {changed})"),
-        _sqlite_trigger("invoices", "DELETE", "OLD.status <> 'draft'"),
-        _sqlite_trigger("invoice_lines", "INSERT", _line_is_issued("NEW")),
+        # REPLACE deletes the row that is in its way, and SQLite tells no trigger of DELETE about it.
+        _sqlite_trigger("invoices", "INSERT", _SQLITE_REPLACES_INVOICE),
+        _sqlite_trigger("invoices", "UPDATE", f"{_WAS_ISSUED} AND ({_COMES_BACK} OR {changed})"),
+        _sqlite_trigger("invoices", "DELETE", _WAS_ISSUED),
+        _sqlite_trigger("invoice_lines", "INSERT", f"{_line_is_issued('NEW')} OR {_SQLITE_REPLACES_LINE}"),
         _sqlite_trigger("invoice_lines", "UPDATE", _line_is_issued("OLD")),
         _sqlite_trigger("invoice_lines", "DELETE", _line_is_issued("OLD")),
     )
+
+
+_SQLITE_REPLACES_INVOICE = (
+    "EXISTS (SELECT 1 FROM invoices WHERE status <> 'draft' AND (id = NEW.id OR number = NEW.number "
+    "OR stripe_id = NEW.stripe_id OR (legal_entity = NEW.legal_entity AND sequence_number = NEW.sequence_number)))"
+)
+_SQLITE_REPLACES_LINE = (
+    "EXISTS (SELECT 1 FROM invoice_lines AS old JOIN invoices ON invoices.id = old.invoice_id "
+    "WHERE old.id = NEW.id AND invoices.status <> 'draft')"
+)
 
 
 def _line_is_issued(row: str) -> str:
@@ -81,15 +96,28 @@ def _sqlite_trigger(table: str, verb: str, condition: str) -> str:
 def _postgresql_ddl() -> tuple[str, ...]:
     changed = " OR ".join(f"NEW.{name} IS DISTINCT FROM OLD.{name}" for name in FIXED_COLUMNS)
     return (
-        _postgresql_function("invoices", "OLD.status <> 'draft'", f"NEW.status = 'draft' OR {changed}"),
+        _postgresql_function("invoices", _WAS_ISSUED, f"{_COMES_BACK} OR {changed}"),
         _postgresql_function("invoice_lines", "TRUE", _line_is_issued("NEW")),
         _postgresql_trigger("invoices", "UPDATE OR DELETE"),
         _postgresql_trigger("invoice_lines", "INSERT OR UPDATE OR DELETE"),
+        _POSTGRESQL_KEEP_WHOLE,
+        _postgresql_truncate_trigger("invoices"),
+        _postgresql_truncate_trigger("invoice_lines"),
     )
 
 
+_POSTGRESQL_REFUSAL = (
+    "RAISE EXCEPTION 'an issued invoice never changes' USING ERRCODE = 'integrity_constraint_violation'"
+)
+
+_POSTGRESQL_KEEP_WHOLE = (
+    "CREATE OR REPLACE FUNCTION tollkeeper_keep_documents() RETURNS trigger LANGUAGE plpgsql "
+    f"AS $$ BEGIN {_POSTGRESQL_REFUSAL}; END $$"
+)
+
+
 def _postgresql_function(table: str, is_kept: str, changes: str) -> str:
-    refuse = "RAISE EXCEPTION 'an issued invoice never changes' USING ERRCODE = 'integrity_constraint_violation'"
+    refuse = _POSTGRESQL_REFUSAL
     deleted = _line_is_issued("OLD") if table == "invoice_lines" else is_kept
     return (
         f"CREATE OR REPLACE FUNCTION tollkeeper_keep_{table}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
@@ -102,6 +130,13 @@ def _postgresql_trigger(table: str, verbs: str) -> str:
     return (
         f"CREATE OR REPLACE TRIGGER {table}_keep BEFORE {verbs} ON {table} "
         f"FOR EACH ROW EXECUTE FUNCTION tollkeeper_keep_{table}()"
+    )
+
+
+def _postgresql_truncate_trigger(table: str) -> str:
+    return (
+        f"CREATE OR REPLACE TRIGGER {table}_keep_whole BEFORE TRUNCATE ON {table} "
+        "FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_documents()"
     )
 
 
