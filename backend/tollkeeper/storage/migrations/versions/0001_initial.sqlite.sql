@@ -867,11 +867,13 @@ CREATE TABLE invoice_lines (
 
 CREATE INDEX ix_invoice_lines_billed_period_id ON invoice_lines (billed_period_id);
 
-CREATE TRIGGER invoices_keep_update BEFORE UPDATE ON invoices WHEN OLD.status <> 'draft' AND (NEW.status = 'draft' OR NEW.id IS NOT OLD.id OR NEW.legal_entity IS NOT OLD.legal_entity OR NEW.number IS NOT OLD.number OR NEW.sequence_number IS NOT OLD.sequence_number OR NEW.customer_id IS NOT OLD.customer_id OR NEW.buyer IS NOT OLD.buyer OR NEW.seller IS NOT OLD.seller OR NEW.currency IS NOT OLD.currency OR NEW.period_start IS NOT OLD.period_start OR NEW.period_end IS NOT OLD.period_end OR NEW.total_minor IS NOT OLD.total_minor OR NEW.created_at IS NOT OLD.created_at OR NEW.issued_at IS NOT OLD.issued_at OR NEW.due_at IS NOT OLD.due_at OR NEW.content_digest IS NOT OLD.content_digest) BEGIN SELECT RAISE(ABORT, 'an issued invoice never changes'); END;
+CREATE TRIGGER invoices_keep_insert BEFORE INSERT ON invoices WHEN EXISTS (SELECT 1 FROM invoices WHERE status <> 'draft' AND (id = NEW.id OR number = NEW.number OR stripe_id = NEW.stripe_id OR (legal_entity = NEW.legal_entity AND sequence_number = NEW.sequence_number))) BEGIN SELECT RAISE(ABORT, 'an issued invoice never changes'); END;
+
+CREATE TRIGGER invoices_keep_update BEFORE UPDATE ON invoices WHEN OLD.status <> 'draft' AND (NEW.status = 'draft' OR (OLD.status = 'void' AND NEW.status <> 'void') OR NEW.id IS NOT OLD.id OR NEW.legal_entity IS NOT OLD.legal_entity OR NEW.number IS NOT OLD.number OR NEW.sequence_number IS NOT OLD.sequence_number OR NEW.customer_id IS NOT OLD.customer_id OR NEW.buyer IS NOT OLD.buyer OR NEW.seller IS NOT OLD.seller OR NEW.currency IS NOT OLD.currency OR NEW.period_start IS NOT OLD.period_start OR NEW.period_end IS NOT OLD.period_end OR NEW.total_minor IS NOT OLD.total_minor OR NEW.created_at IS NOT OLD.created_at OR NEW.issued_at IS NOT OLD.issued_at OR NEW.due_at IS NOT OLD.due_at OR NEW.content_digest IS NOT OLD.content_digest) BEGIN SELECT RAISE(ABORT, 'an issued invoice never changes'); END;
 
 CREATE TRIGGER invoices_keep_delete BEFORE DELETE ON invoices WHEN OLD.status <> 'draft' BEGIN SELECT RAISE(ABORT, 'an issued invoice never changes'); END;
 
-CREATE TRIGGER invoice_lines_keep_insert BEFORE INSERT ON invoice_lines WHEN (SELECT status FROM invoices WHERE id = NEW.invoice_id) <> 'draft' BEGIN SELECT RAISE(ABORT, 'an issued invoice never changes'); END;
+CREATE TRIGGER invoice_lines_keep_insert BEFORE INSERT ON invoice_lines WHEN (SELECT status FROM invoices WHERE id = NEW.invoice_id) <> 'draft' OR EXISTS (SELECT 1 FROM invoice_lines AS old JOIN invoices ON invoices.id = old.invoice_id WHERE old.id = NEW.id AND invoices.status <> 'draft') BEGIN SELECT RAISE(ABORT, 'an issued invoice never changes'); END;
 
 CREATE TRIGGER invoice_lines_keep_update BEFORE UPDATE ON invoice_lines WHEN (SELECT status FROM invoices WHERE id = OLD.invoice_id) <> 'draft' BEGIN SELECT RAISE(ABORT, 'an issued invoice never changes'); END;
 
