@@ -161,6 +161,16 @@ def test_a_plan_is_started_and_cancelled(ada: Visitor) -> None:
     assert "1 Apr 2026, 00:00 UTC" in ada.text(on)
 
 
+def test_an_act_on_what_is_another_customers_is_refused(ada: Visitor) -> None:
+    page = ada.get("/admin/customers/tess").get_data(as_text=True)
+    acts = re.findall(r'action="/admin/customers/tess/((?:subscriptions/[^"]+/cancel)|(?:consumers/[^"]+/end))"', page)
+    assert {act.partition("/")[0] for act in acts} == {"subscriptions", "consumers"}
+    for act in acts:
+        answer = ada.submit(f"/admin/customers/kong-air/{act}", on="/admin/customers/kong-air", at="now")
+        assert answer.status_code == 404
+    assert ada.get("/admin/customers/tess").get_data(as_text=True) == page
+
+
 def test_a_subscription_is_paused_and_resumed_and_a_planned_end_is_taken_back(ada: Visitor) -> None:
     on = "/admin/customers/tess"
     ada.submit(f"{on}/subscriptions", on=on, plan="start-up", start="")

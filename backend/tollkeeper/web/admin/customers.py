@@ -152,6 +152,9 @@ def add_mapping(key: str) -> ResponseReturnValue:
 def end_consumer(key: str, mapping_id: str) -> ResponseReturnValue:
     """End a mapping now; what was used until now stays with the customer."""
     with transaction() as session:
+        customer = get_customer(session, key)
+        if mapping_id not in {one.id for one in list_mappings(session, customer_id=customer.id)}:
+            raise NotFound(f"{customer.name} has no mapping {mapping_id!r}")
         mapping = end_mapping(session, mapping_id, at=web_context().clock.now())
     flash(f"Usage of {mapping.value} counts for this customer no more.")
     return redirect(url_for("admin.customers.show", key=key))

@@ -13,6 +13,7 @@ from tollkeeper.catalog.plans import get_plan
 from tollkeeper.customers.customers import get_customer
 from tollkeeper.errors import Conflict, InvalidInput, NotFound
 from tollkeeper.subscriptions.cancel import cancel
+from tollkeeper.subscriptions.changing import get_subscription
 from tollkeeper.subscriptions.listing import list_subscriptions
 from tollkeeper.subscriptions.pause import pause, resume
 from tollkeeper.subscriptions.planned import PlannedAct, planned_acts
@@ -22,7 +23,7 @@ from tollkeeper.subscriptions.tables import Subscription
 from tollkeeper.subscriptions.timeline import load_timelines
 from tollkeeper.subscriptions.undo import UNDO, undo
 from tollkeeper.web.admin.forms import Form, read_instant
-from tollkeeper.web.context import transaction, web_context
+from tollkeeper.web.context import snapshot, transaction, web_context
 
 blueprint = Blueprint("subscriptions", __name__, url_prefix="/customers/<key>/subscriptions")
 
@@ -53,6 +54,17 @@ def described_subscriptions(session: Session, customer_id: str, *, now: datetime
         for timeline in load_timelines(session, list_subscriptions(session, customer_id=customer_id))
     ]
     return sorted(rows, key=lambda row: row.state is SubscriptionState.ENDED)
+
+
+@blueprint.before_request
+def _stay_with_the_customer() -> None:
+    """Refuse an act on another customer's subscription: the address of the page says whose it is."""
+    named = request.view_args or {}
+    if "subscription_id" in named:
+        with snapshot() as session:
+            customer = get_customer(session, named["key"])
+            if get_subscription(session, named["subscription_id"]).customer_id != customer.id:
+                raise NotFound(f"{customer.name} has no subscription {named['subscription_id']!r}")
 
 
 @blueprint.post("")
