@@ -6,7 +6,7 @@ DEMO_ARGS ?=
 TEST_ARGS ?= -n 2
 BENCH_ARGS ?=
 
-.PHONY: help demo test lint unit nightly serve reference assets screenshots bench-plugin bench-metering bench-rating lock clean
+.PHONY: help demo test lint unit nightly serve reference assets screenshots bench-plugin bench-billing bench-metering bench-rating lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the commands
@@ -47,6 +47,9 @@ bench-plugin: $(VENV)/.installed ## The plugin against kong-pdk's server and its
 
 bench-rating: $(VENV)/.installed ## What rating costs, by price model and number of tiers
 	$(BIN)/python benchmarks/rating/bench_rating.py
+
+bench-billing: $(VENV)/.installed ## Draft and issue a month of 1,000 to 10,000 customers, beside a bare insert of the same rows
+	$(BIN)/python -m benchmarks.billing $(BENCH_ARGS)
 
 reference: $(VENV)/.installed ## Write the tables of docs/ that come from the code
 	$(BIN)/python scripts/reference.py

