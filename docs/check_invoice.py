@@ -103,9 +103,18 @@ def check_rating(charge, lines, exponent):
     if sum(amounts) != charge["whole_minor"]:
         wrong.append(f"the rate card gives {sum(amounts)} in all, {charge['whole_minor']} was rated")
     shown = [line["amount_minor"] for line in lines if line["amount_minor"]]
-    if charge["kind"] == "charge" and shown != [amount for amount in amounts if amount]:
+    if charge["kind"] in ("charge", "interim") and shown != [amount for amount in less_before(charge) if amount]:
         wrong.append("the invoice's lines are not those of the rate card")
     return wrong
+
+
+def less_before(charge):
+    """The amounts of the rated lines, less those of the same lines on the interim invoice before."""
+    before = {(one["kind"], one["description"], one["tier"]): one["amount_minor"] for one in charge["lines_before"]}
+    rest = [
+        one["amount_minor"] - before.pop((one["kind"], one["description"], one["tier"]), 0) for one in charge["lines"]
+    ]
+    return rest + [-amount for amount in before.values()]
 
 
 def check_events(folder, charge):
@@ -170,7 +179,7 @@ def check_shares(charge, lines):
         told = line["proof"].get("shares") or [{"customer": charge["customer"], "amount_minor": line["amount_minor"]}]
         if sum(share["amount_minor"] for share in told) != line["amount_minor"]:
             wrong.append("the shares of a line do not add up to it")
-        if charge["kind"] == "charge" and nonzero(told) != nonzero(shared(line["amount_minor"], shares)):
+        if charge["kind"] in ("charge", "interim") and nonzero(told) != nonzero(shared(line["amount_minor"], shares)):
             wrong.append("a line is not shared by what each customer used")
     whole = {}
     for amount in (line["amount_minor"] for line in charge["lines"]):
@@ -178,7 +187,10 @@ def check_shares(charge, lines):
             whole[share["customer"]] = whole.get(share["customer"], 0) + share["amount_minor"]
     if any(whole.get(share["customer"], 0) != share["amount_minor"] for share in shares):
         wrong.append("its lines are not shared by what each customer used")
-    if charge["kind"] != "charge" and sum(moved["amount_minor"] for moved in charge["moved"]) != charge["amount_minor"]:
+    if (
+        charge["kind"] not in ("charge", "interim")
+        and sum(moved["amount_minor"] for moved in charge["moved"]) != charge["amount_minor"]
+    ):
         wrong.append("what moved for each customer does not add up to the correction")
     return wrong
 
@@ -250,6 +262,7 @@ def instant_us(text):
 def rate(charge, exponent):
     """Return the rounded amounts of a rate card's lines, in minor units, in the order of docs/money.md."""
     card, fraction = charge["rate_card"], Fraction(charge["fraction"])
+    is_interim = charge["kind"] == "interim"
     discounts, commitments = card.get("discounts") or {}, card.get("commitments") or {}
     units = convert(max(Fraction(charge["quantity"]), Fraction(0)), card.get("unit_conversion"))
     units = max(units - Fraction(discounts.get("usage") or 0), Fraction(0))
@@ -263,13 +276,16 @@ def rate(charge, exponent):
         amounts = [half_up(amount, exponent) for amount in exact]
         amounts = [amount for amount in amounts if amount or fraction == 1]
     else:
-        amounts = [half_up(amount, exponent) for amount in PRICES[price["type"]](price, units, charge["event_count"])]
+        # inside its period a charge has no volume price, no amounts per event and no minimum
+        events = 0 if is_interim else charge["event_count"]
+        priced = [] if is_interim and price["type"] == "volume" else PRICES[price["type"]](price, units, events)
+        amounts = [half_up(amount, exponent) for amount in priced]
     off = half_up(sum(amounts) * Fraction(discounts.get("percentage") or 0) / 100, 0)
     amounts += [-off] if off else []
     if commitments.get("maximum_amount") is not None:
         over = sum(amounts) - half_up(Fraction(commitments["maximum_amount"]), exponent)
         amounts += [-over] if over > 0 else []
-    if commitments.get("minimum_amount") is not None:
+    if commitments.get("minimum_amount") is not None and not is_interim:
         missing = half_up(Fraction(commitments["minimum_amount"]) * fraction, exponent) - sum(amounts)
         amounts += [missing] if missing > 0 else []
     return amounts

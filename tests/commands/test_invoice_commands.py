@@ -81,6 +81,30 @@ def test_a_stranger_can_check_every_invoice_with_the_standard_library(tmp_path: 
     assert late == 1
 
 
+def test_a_stranger_can_check_interim_invoices_and_what_they_left(tmp_path: Path) -> None:
+    tell(
+        """
+        customer group in EUR
+        customer north in EUR paid by group
+        plan payg: calls graduated to 50 at 0.1 plus 1 | above at 0.05, 10 % off, at least 20.00 EUR, \
+7.00 EUR per 30 jobs, jobs2 volume to 10 at 0.5 | above at 0.3, 1.5 % of sales and 0.10 EUR each, \
+interim invoices at 5.00 EUR
+        2026-01-01 group subscribes to payg
+        2026-01-05 north uses 60 calls
+        2026-01-05 group uses 20 jobs2
+        2026-01-06 bill thresholds
+        2026-01-07 group uses 41 calls
+        2026-01-07 group uses 31 jobs
+        2026-01-07 group uses 100 sales in 3 events
+        2026-01-08 bill thresholds
+        2026-02-01 close period
+        """
+    )
+    for number in ("INV-000001", "INV-000002", "INV-000003"):
+        assert run("invoice", "export", number, "--to", str(tmp_path / number)).exit_code == 0
+        assert check(tmp_path / number).stdout.endswith("Everything is equal.\n")
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "complaint"),
     [

@@ -230,3 +230,13 @@ def test_the_price_of_1500_calls_on_pro(plan_file: Path) -> None:
 def test_a_plan_that_is_not_there_is_told() -> None:
     result = run("plan", "show", "gone")
     assert (result.exit_code, result.stderr) == (1, "Error: there is no plan 'gone'\n")
+
+
+def test_a_files_billing_threshold_is_published_and_a_wrong_one_refused(plan_file: Path) -> None:
+    plan_file.write_text(yaml.safe_dump(PLAN | {"billing_thresholds": {"USD": "500.00"}}))
+    run("plan", "apply", str(plan_file))
+    assert json.loads(run("plan", "show", "pro").stdout)["billing_thresholds"] == {"USD": "500.00"}
+    plan_file.write_text(yaml.safe_dump(PLAN | {"billing_thresholds": {"USD": "0", "JPY": "9"}}))
+    complaints = run("plan", "validate", str(plan_file)).output
+    assert "/billing_thresholds/USD" in complaints
+    assert "/billing_thresholds/JPY: is no currency of the plan" in complaints

@@ -9,13 +9,18 @@ Cards = list[dict[str, Any]]
 
 
 def read_plan(name: str, text: str) -> dict[str, Any]:
-    """Return the plan's content as its JSON; phases are separated by ` ; `, a trial by `P14D: free`."""
+    """Return the plan's content as its JSON.
+
+    Phases are separated by ` ; `, a trial is `P14D: free`; `interim invoices at 5.00 EUR` stands last.
+    """
     phases = []
     currency = (re.search(r"\b([A-Z]{3})\b", text) or ["", "USD"])[1]
+    text, _, threshold = text.partition(", interim invoices at ")
     for index, part in enumerate(text.split(" ; ")):
         duration, _, rest = part.rpartition(": ") if re.match(r"P\d+[DWMY]: ", part) else (None, "", part)
         phases.append({"key": f"phase{index}", "duration": duration, "rate_cards": read_cards(rest)})
-    return {"name": name.capitalize(), "currency": currency, "phases": phases}
+    content = {"name": name.capitalize(), "currency": currency, "phases": phases}
+    return content | ({"billing_thresholds": {currency: threshold.split()[0]}} if threshold else {})
 
 
 def read_cards(text: str) -> Cards:

@@ -28,6 +28,7 @@ from tollkeeper.customers.tables import Customer
 from tollkeeper.invoices.billing_run import BillingReport, bill_after_the_end, bill_due_periods
 from tollkeeper.invoices.books import check_books
 from tollkeeper.invoices.close_invoice import AfterVoid, mark_paid, void_invoice
+from tollkeeper.invoices.interim import bill_thresholds
 from tollkeeper.invoices.preview import preview_invoice
 from tollkeeper.invoices.reading import get_invoice, list_lines, members_on, parts_of, shares_of, subtotals_of
 from tollkeeper.invoices.tables import PREPAID_CREDIT, Invoice, InvoiceLine, InvoiceStatus
@@ -214,6 +215,10 @@ class Story:
     def close(self, time: str) -> None:
         """Bill what is due."""
         self._note(bill_due_periods(self.database, now=_instant(time), grace=self._grace))
+
+    def bill_thresholds(self, time: str) -> None:
+        """Look for usage that has come to its plan's threshold, as the job does."""
+        self._note(bill_thresholds(self.database, now=_instant(time)))
 
     def close_after_the_end(self, time: str) -> None:
         """Bill what came late for those who have left."""
@@ -408,6 +413,7 @@ SENTENCES: list[tuple[str, Callable[..., None]]] = [
     ),
     (rf"({TIME}) (\w+) uses ([\d.-]+) (\w+)(?: in (\d+) events)?(?: on ({TIME}))?", Story.use),
     (rf"({TIME}) close period", Story.close),
+    (rf"({TIME}) bill thresholds", Story.bill_thresholds),
     (rf"({TIME}) close after the end", Story.close_after_the_end),
     (rf"({TIME}) look at (\w+)", Story.look),
     (rf"({TIME}) (\w+) changes to (\w+)( at period end)?", Story.change),

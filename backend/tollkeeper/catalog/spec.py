@@ -139,6 +139,11 @@ class PlanSpec(CheckedModel):
         max_length=MOST_CURRENCIES,
         description="Prices by currency, phase and rate card; a customer gets those of its own currency.",
     )
+    billing_thresholds: dict[Currency, Positive] = Field(
+        default_factory=dict,
+        description="An interim invoice is issued when usage since the last one comes to this, by currency.",
+        examples=[{"EUR": "500.00"}],
+    )
 
     @property
     def currencies(self) -> tuple[str, ...]:
@@ -165,6 +170,10 @@ class PlanSpec(CheckedModel):
                 yield ("phases",), "needs at least one phase"
             yield from below("phases", chain(duplicates_of(phases, "key"), _duration_problems(phases)))
             yield from below("other_currencies", _currency_problems(fields_of(raw), phases))
+        priced_in = {fields_of(raw).get("currency"), *fields_of(fields_of(raw).get("other_currencies"))}
+        for code in fields_of(fields_of(raw).get("billing_thresholds")):
+            if code not in priced_in:
+                yield ("billing_thresholds", code), "is no currency of the plan"
 
 
 def prices_in(others: Mapping[str, Prices], code: str, currencies: Sequence[str]) -> Prices:

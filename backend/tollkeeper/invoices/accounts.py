@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from tollkeeper.errors import Conflict
 from tollkeeper.invoices.charges import ChargeName
-from tollkeeper.invoices.tables import BilledPeriod
+from tollkeeper.invoices.tables import BilledPeriod, ChargeKind
 from tollkeeper.subscriptions.coverage import Coverage, coverage_below
 from tollkeeper.subscriptions.tables import Subscription
 from tollkeeper.subscriptions.timeline import Timeline, load_timelines
@@ -61,6 +61,11 @@ def _check_currency(subscription: Subscription, currency: str) -> None:
             f"subscription {subscription.id} is priced in {subscription.currency}, but its payer is billed in "
             f"{currency}; set the customer's currency back to {subscription.currency}"
         )
+
+
+def are_interim(rows: Sequence[BilledPeriod]) -> bool:
+    """Tell whether a charge with these rows is still to be billed: it never was, or in parts before it was due."""
+    return all(row.kind == ChargeKind.INTERIM for row in rows)
 
 
 def billed_rows(session: Session, subscription_id: str) -> Billed:

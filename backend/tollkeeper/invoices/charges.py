@@ -8,7 +8,7 @@ from typing import Any
 
 from tollkeeper.catalog.spec import RateCard
 from tollkeeper.rating.rate import rate
-from tollkeeper.rating.types import Rated, RatedLine, RatingOptions
+from tollkeeper.rating.types import LineKind, Rated, RatedLine, RatingOptions
 from tollkeeper.subscriptions.coverage import Coverage, CoveredStretch
 from tollkeeper.subscriptions.types import BillingPeriod
 from tollkeeper.usage.reading import Want
@@ -63,25 +63,33 @@ def want_of(period: BillingPeriod, coverage: Coverage) -> Want:
 
 
 def price_charge(
-    period: BillingPeriod, currency: str, coverage: Coverage, measure: Callable[[Want], Pool]
+    period: BillingPeriod,
+    currency: str,
+    coverage: Coverage,
+    measure: Callable[[Want], Pool],
+    *,
+    is_complete: bool = True,
 ) -> PricedCharge:
     """Return what is due for the whole charge now, from the usage as it is measured now.
 
-    The usage of all whom the subscription covers is priced as one, so tiers and packages are filled together.
+    An incomplete one is priced as it is inside its period (docs/money.md, Progressive billing). The usage of all
+    whom the subscription covers is priced as one, so tiers and packages are filled together.
     """
     if not is_by_usage(period.rate_card):
         return PricedCharge(period, period.quantity, 0, rate_quantity(period, currency, period.quantity, 0))
     want = want_of(period, coverage)
     pool = measure(want)
     quantity, event_count = pool.whole.quantity, pool.whole.event_count
-    rated = rate_quantity(period, currency, quantity, event_count)
+    rated = rate_quantity(period, currency, quantity, event_count, is_complete=is_complete)
     return PricedCharge(period, quantity, event_count, rated, want.stretches, pool)
 
 
-def rate_quantity(period: BillingPeriod, currency: str, quantity: Decimal, event_count: int) -> Rated:
+def rate_quantity(
+    period: BillingPeriod, currency: str, quantity: Decimal, event_count: int, *, is_complete: bool = True
+) -> Rated:
     """Return the lines of a charge for a given quantity: used to bill, to preview and to verify."""
     card = period.rate_card
-    options = RatingOptions(event_count=event_count, period_fraction=period.fraction)
+    options = RatingOptions(event_count=event_count, complete=is_complete, period_fraction=period.fraction)
     if is_by_usage(card) or card.price is None:
         return rate(card, currency, quantity, options=options)
     # a subscription's own number of seats takes the place of the plan's
@@ -89,7 +97,7 @@ def rate_quantity(period: BillingPeriod, currency: str, quantity: Decimal, event
     return rate(card.model_copy(update={"price": seats}), currency, quantity, options=options)
 
 
-def lines_as_json(lines: tuple[RatedLine, ...]) -> list[dict[str, Any]]:
+def lines_as_json(lines: Sequence[RatedLine]) -> list[dict[str, Any]]:
     """Return rated lines as they are kept in the proof of a charge: decimals as text."""
     return [
         {
@@ -100,5 +108,20 @@ def lines_as_json(lines: tuple[RatedLine, ...]) -> list[dict[str, Any]]:
             "amount_minor": line.amount_minor,
             "tier": line.tier,
         }
+        for line in lines
+    ]
+
+
+def lines_from_json(lines: Sequence[dict[str, Any]]) -> list[RatedLine]:
+    """Return rated lines as they were before they were kept."""
+    return [
+        RatedLine(
+            LineKind(line["kind"]),
+            line["description"],
+            Decimal(line["quantity"]),
+            Decimal(line["unit_price"]),
+            line["amount_minor"],
+            line["tier"],
+        )
         for line in lines
     ]

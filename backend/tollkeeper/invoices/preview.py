@@ -15,7 +15,7 @@ from tollkeeper.invoices.charges import name_of, price_charge
 from tollkeeper.invoices.draft import lines_of, new_invoice, plan_names_of, sort_rows, waiting_rows
 from tollkeeper.invoices.settle import gather_rows, measure_totals, row_of_charge
 from tollkeeper.invoices.steps import foresee_steps
-from tollkeeper.invoices.tables import BilledPeriod
+from tollkeeper.invoices.tables import BilledPeriod, ChargeKind
 from tollkeeper.subscriptions.billing_periods import billing_periods, lay_billing_periods
 from tollkeeper.subscriptions.coverage import coverage_below
 from tollkeeper.subscriptions.tables import Subscription
@@ -67,6 +67,8 @@ def revenue_so_far(session: Session, customer: Customer, *, now: datetime) -> in
 def _running_rows(
     session: Session, account: Account, known: Sequence[BilledPeriod], *, now: datetime
 ) -> list[BilledPeriod]:
+    # what waits of an interim invoice is a part of its charge; the rest is still to be shown
+    known = [row for row in known if row.kind != ChargeKind.INTERIM]
     gathered = {(row.subscription_id, row.term_id, row.phase_key, row.rate_card_key, row.period_start) for row in known}
     rows = []
     for period in lay_billing_periods(account.timeline, since=now + A_MOMENT, until=now + A_MOMENT):

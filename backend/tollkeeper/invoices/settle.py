@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from tollkeeper.invoices.accounts import Account, Billed
+from tollkeeper.invoices.accounts import Account, Billed, are_interim
 from tollkeeper.invoices.charges import (
     ChargeName,
     PricedCharge,
@@ -71,7 +71,7 @@ def settle_accounts(session: Session, tasks: Sequence[Task], *, now: datetime) -
         for period in looked.periods
         if _may_have_changed(session, period, one.account, now=now)
     ]
-    rows = list(_proved_rows(session, changed, now=now))
+    rows = list(proved_rows(session, changed, now=now))
     for one, looked in found:
         rows += _vanished(one.account.billed, looked, now=now)
     session.add_all(rows)
@@ -83,14 +83,14 @@ def settle_accounts(session: Session, tasks: Sequence[Task], *, now: datetime) -
     return rows
 
 
-def _proved_rows(
-    session: Session, charges: Sequence[tuple[Account, BillingPeriod]], *, now: datetime
+def proved_rows(
+    session: Session, charges: Sequence[tuple[Account, BillingPeriod]], *, now: datetime, is_complete: bool = True
 ) -> Iterator[BilledPeriod]:
     """Yield the rows of charges, with the events behind them."""
     wants = {name_of(one): want_of(one, account.coverage) for account, one in charges if is_by_usage(one.rate_card)}
     readings = read_usage(session, wants.values())
     for account, period in charges:
-        row = row_of_charge(period, account, lambda want: readings[want].pool, now=now)
+        row = row_of_charge(period, account, lambda want: readings[want].pool, now=now, is_complete=is_complete)
         if row is None:
             continue
         want = wants.get(name_of(period))
@@ -123,7 +123,8 @@ def look_at(account: Account, *, until: datetime, quiet_until: datetime | None) 
     """Return the charges that fell due, and those of usage that were billed and may have changed since."""
     due = lay_due_periods(account.timeline, now=until)
     listed = {name_of(period) for period in due}
-    late = [one for one in _billed_usage(account, quiet_until or BEGINNING) if name_of(one) not in listed]
+    billed = _billed_usage(account, quiet_until or BEGINNING)
+    late = [one for one in billed if one.due_at <= until and name_of(one) not in listed]
     since = reviewed_from(account.subscription)
     laid = lay_billing_periods(account.timeline, since=since, until=until + MICROSECOND)
     return Look([*due, *late], {name_of(period) for period in laid}, Period(since, until))
@@ -151,18 +152,23 @@ def gather_rows(session: Session, account: Account, *, until: datetime, now: dat
     return [row for row in rows if row is not None] + _vanished(account.billed, looked, now=now)
 
 
-def row_of_charge(period: BillingPeriod, account: Account, measure: Measure, *, now: datetime) -> BilledPeriod | None:
-    """Return the row that a charge needs now, not yet written and without its events; None if none is needed."""
+def row_of_charge(
+    period: BillingPeriod, account: Account, measure: Measure, *, now: datetime, is_complete: bool = True
+) -> BilledPeriod | None:
+    """Return the row that a charge needs now, not yet written and without its events; None if none is needed.
+
+    An incomplete charge is one that is billed in part before it is due (interim.py).
+    """
     earlier = account.billed.get(name_of(period), [])
     if earlier and _is_unchanged(period, earlier[-1]):
         return None
-    priced = price_charge(period, account.currency, account.coverage, measure)
+    priced = price_charge(period, account.currency, account.coverage, measure, is_complete=is_complete)
     charged = sum(row.amount_minor for row in earlier)
     amount = priced.rated.total_minor - charged
     shares = [] if priced.pool is None else share_charge(period.customer_id, priced.pool, priced.rated)
     if earlier and amount == 0 and _says(earlier[-1]) == (period.end, priced.quantity, shares):
         return None
-    kind = _kind_of(period, earlier, amount)
+    kind = _kind_of(period, earlier, amount) if is_complete else ChargeKind.INTERIM
     row = _new_row(period, earlier, account.currency, now=now)
     row.kind = kind
     row.quantity = priced.quantity
@@ -183,7 +189,7 @@ def _is_unchanged(period: BillingPeriod, latest: BilledPeriod) -> bool:
 
 
 def _kind_of(period: BillingPeriod, earlier: Sequence[BilledPeriod], amount: int) -> ChargeKind:
-    if not earlier:
+    if are_interim(earlier):
         return ChargeKind.CHARGE
     if is_by_usage(period.rate_card) or amount > 0:
         return ChargeKind.ADJUSTMENT
@@ -213,6 +219,7 @@ def _proof_of(priced: PricedCharge, earlier: Sequence[BilledPeriod], charged: in
     is_cut = bool(earlier) and period.end < earlier[-1].period_end
     return {
         "lines": lines_as_json(priced.rated.lines),
+        "lines_before": earlier[-1].proof["lines"] if earlier and are_interim(earlier) else [],
         "whole_minor": priced.rated.total_minor,
         "charged_before_minor": charged,
         "quantity_before": format(earlier[-1].quantity, "f") if earlier else None,
@@ -277,6 +284,7 @@ def _credit_all(earlier: Sequence[BilledPeriod], charged: int, *, now: datetime)
         amount_minor=-charged,
         proof={
             "lines": [],
+            "lines_before": [],
             "whole_minor": 0,
             "charged_before_minor": charged,
             "quantity_before": format(latest.quantity, "f"),

@@ -30,9 +30,10 @@ class InvoiceStatus(StrEnum):
 
 
 class ChargeKind(StrEnum):
-    """What a billed period is: the charge itself, or a later correction of it."""
+    """What a billed period is: the charge itself, an interim part of it before it is due, or a later correction."""
 
     CHARGE = "charge"
+    INTERIM = "interim"
     CREDIT = "credit"
     ADJUSTMENT = "adjustment"
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from tollkeeper.catalog.spec import RateCard
 from tollkeeper.catalog.tables import PlanVersion
 from tollkeeper.catalog.versions import spec_of
+from tollkeeper.invoices.accounts import are_interim
 from tollkeeper.invoices.charges import lines_as_json, rate_quantity
 from tollkeeper.invoices.immutable import content_digest
 from tollkeeper.invoices.prepaid import check_draws
@@ -21,6 +22,7 @@ from tollkeeper.invoices.settle import stretches_of
 from tollkeeper.invoices.shares import share_charge
 from tollkeeper.invoices.tables import BilledPeriod, ChargeKind, Invoice, InvoiceLine, InvoiceStatus
 from tollkeeper.invoices.wording import word_lines
+from tollkeeper.rating.types import Rated
 from tollkeeper.subscriptions.billing_periods import share_of_pieces
 from tollkeeper.subscriptions.periods import Period, period_at
 from tollkeeper.subscriptions.tables import Subscription, SubscriptionOverride
@@ -138,7 +140,7 @@ def _check_usage(session: Session, row: BilledPeriod) -> list[str]:
         return [f"{counted}, {row.quantity} in {row.event_count} was billed"]
     period = period_of_row(session, row)
     if period is not None:
-        rated = rate_quantity(period, row.currency, row.quantity, row.event_count)
+        rated = _rate(period, row)
         if share_charge(row.customer_id, pool, rated) != row.proof["shares"]:
             return ["the events give the customers other shares than were billed"]
     return []
@@ -171,7 +173,7 @@ def _check_rating(session: Session, row: BilledPeriod) -> list[str]:
         problems.append(f"the full period is {told}, {row.proof['full_period']} was billed")
     if period.fraction != Fraction(row.proof["fraction"]):
         problems.append(f"{period.fraction} of the period is due, {row.proof['fraction']} was billed")
-    rated = rate_quantity(period, row.currency, row.quantity, row.event_count)
+    rated = _rate(period, row)
     if lines_as_json(rated.lines) != row.proof["lines"]:
         problems.append("the rate card gives other lines than were billed")
     if rated.total_minor != row.proof["whole_minor"]:
@@ -179,9 +181,19 @@ def _check_rating(session: Session, row: BilledPeriod) -> list[str]:
     return problems
 
 
+def _rate(period: BillingPeriod, row: BilledPeriod) -> Rated:
+    is_complete = row.kind != ChargeKind.INTERIM
+    return rate_quantity(period, row.currency, row.quantity, row.event_count, is_complete=is_complete)
+
+
 def _check_amount(session: Session, row: BilledPeriod) -> list[str]:
-    earlier = session.scalars(_rows_of_charge(row).where(BilledPeriod.revision < row.revision)).all()
+    earlier = session.scalars(
+        _rows_of_charge(row).where(BilledPeriod.revision < row.revision).order_by(BilledPeriod.revision)
+    ).all()
     charged = sum(one.amount_minor for one in earlier)
+    before = earlier[-1].proof["lines"] if earlier and are_interim(earlier) else []
+    if before != row.proof["lines_before"]:
+        return ["the lines that it was compared with are not those of the interim invoice before"]
     due = row.proof["whole_minor"] - charged
     if (charged, due) == (row.proof["charged_before_minor"], row.amount_minor):
         return []

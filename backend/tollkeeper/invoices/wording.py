@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from tollkeeper.invoices.charges import lines_as_json, lines_from_json
 from tollkeeper.invoices.shares import Shares, is_alone, share_line
 from tollkeeper.invoices.tables import BilledPeriod, ChargeKind
+from tollkeeper.rating.progressive import due_lines
 
 CREDIT_KIND, ADJUSTMENT_KIND = "credit", "adjustment"
 
@@ -31,8 +33,8 @@ def word_lines(row: BilledPeriod, plan_name: str, card_name: str) -> Iterator[Wo
     (the included units of a tier), never a fee of nothing. A correction is one line, the difference; it may come
     to nothing and say that one customer's usage is another's.
     """
-    if row.kind == ChargeKind.CHARGE:
-        for line in row.proof["lines"]:
+    if row.kind in {ChargeKind.CHARGE, ChargeKind.INTERIM}:
+        for line in _shown_lines(row):
             if line["amount_minor"] or (line["kind"] == "usage" and Decimal(line["quantity"])):
                 yield _rated(row, line, plan_name, card_name)
     elif is_worth_a_line(row):
@@ -44,10 +46,19 @@ def is_worth_a_line(row: BilledPeriod) -> bool:
     return bool(row.amount_minor) or any(share["amount_minor"] for share in row.proof["moved"])
 
 
+def _shown_lines(row: BilledPeriod) -> list[dict[str, Any]]:
+    """Return the rated lines of a charge, less those of its interim invoices."""
+    whole, before = row.proof["lines"], row.proof["lines_before"]
+    if not before:
+        return list(whole)
+    return lines_as_json(list(due_lines(lines_from_json(whole), lines_from_json(before), row.currency)))
+
+
 def _rated(row: BilledPeriod, line: dict[str, Any], plan_name: str, card_name: str) -> WordedLine:
+    so_far = " so far" if row.kind == ChargeKind.INTERIM else ""
     return WordedLine(
         kind=line["kind"],
-        description=f"{plan_name}, {card_name}: {line['description']}",
+        description=f"{plan_name}, {card_name}: {line['description']}{so_far}",
         quantity=Decimal(line["quantity"]),
         unit_price=Decimal(line["unit_price"]),
         amount_minor=line["amount_minor"],

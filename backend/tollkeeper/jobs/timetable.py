@@ -8,6 +8,7 @@ from tollkeeper.entitlements.purge import purge_removed
 from tollkeeper.entitlements.refresh import has_work, refresh_verdicts
 from tollkeeper.entitlements.survey import survey_usage
 from tollkeeper.invoices.billing_run import bill_due_periods
+from tollkeeper.invoices.interim import bill_thresholds
 from tollkeeper.jobs.context import JobContext
 from tollkeeper.jobs.runner import Job
 from tollkeeper.metering.digests import MOST_PARTS, fold_digests
@@ -54,6 +55,11 @@ def expire_credit(context: JobContext) -> int:
 def bill(context: JobContext) -> int:
     """Issue the invoices that are due."""
     return len(bill_due_periods(context.database, now=context.clock.now(), grace=context.grace).invoices)
+
+
+def bill_interim(context: JobContext) -> int:
+    """Issue interim invoices where usage has come to a plan's threshold."""
+    return len(bill_thresholds(context.database, now=context.clock.now()).invoices)
 
 
 def sync_stripe(context: JobContext) -> int:
@@ -115,6 +121,7 @@ TIMETABLE = (
     Job("refresh_verdicts", 0.5, refresh, "Count usage against quotas and tell the gateway nodes."),
     Job("expire_credit", 10, expire_credit, "Expire and reset prepaid credit."),
     Job("bill_due_periods", 5, bill, "Issue the invoices of periods that are over."),
+    Job("bill_thresholds", 60, bill_interim, "Issue interim invoices where usage has come to a plan's threshold."),
     Job("sync_stripe", 5, sync_stripe, "Bring issued invoices to Stripe, and take over what Stripe tells."),
     Job("reread_stripe", 60, reread_stripe, "Ask Stripe about open invoices, for webhooks that were missed."),
     Job("notify", 2, notify, "Deliver webhooks."),
