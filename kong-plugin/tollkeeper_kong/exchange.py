@@ -26,14 +26,14 @@ class KongRequest(msgspec.Struct, frozen=True, gc=False):
     size: Number | None = None
 
 
-class AnswerHeaders(msgspec.Struct, frozen=True, rename={"content_type": "content-type"}):
+class AnswerHeaders(msgspec.Struct, frozen=True, gc=False, rename={"content_type": "content-type"}):
     """The two answer headers that a record depends on; a header that came twice is a list."""
 
     content_type: HeaderValue | None = None
     refused: HeaderValue | None = msgspec.field(default=None, name="x-tollkeeper-refused")
 
 
-class KongResponse(msgspec.Struct, frozen=True):
+class KongResponse(msgspec.Struct, frozen=True, gc=False):
     """`response`: what the client got."""
 
     status: Number | None = None
@@ -78,7 +78,7 @@ class Published(msgspec.Struct, frozen=True):
     would_refuse: WouldRefuse | None = None
 
 
-class Exchange(msgspec.Struct, frozen=True):
+class Exchange(msgspec.Struct, frozen=True, gc=False):
     """One request as Kong logged it. `ai` stays undecoded: most requests have none."""
 
     request: KongRequest

@@ -75,7 +75,7 @@ class RecordRefusal(msgspec.Struct, frozen=True, gc=False):
     limit_id: str | UnsetType = UNSET
 
 
-class RecordData(msgspec.Struct, frozen=True):
+class RecordData(msgspec.Struct, frozen=True, gc=False):
     """What is known of the request; what is not known is left out."""
 
     route: str | UnsetType = UNSET
@@ -92,7 +92,7 @@ class RecordData(msgspec.Struct, frozen=True):
     would_refuse: RecordRefusal | UnsetType = UNSET
 
 
-class UsageRecord(msgspec.Struct, frozen=True):
+class UsageRecord(msgspec.Struct, frozen=True, gc=False):
     """A CloudEvent."""
 
     specversion: str
