@@ -20,6 +20,7 @@ from tollkeeper_kong.events import Event, WaitingEvents
 from tollkeeper_kong.instances import Config, Instances, Plugin, UnknownInstance, first_id
 from tollkeeper_kong.metrics import EngineCounters
 from tollkeeper_kong.pdk import Call, PdkError, Steps
+from tollkeeper_kong.peers import FROM_PEER
 from tollkeeper_kong.wire import Argument, Request
 
 # kong-pdk takes the result of some PDK calls under names of their own; all mean the same step.
@@ -38,6 +39,10 @@ class Malformed(ValueError):
 
 class RpcError(Exception):
     """Kong is told the text of this error; the connection goes on."""
+
+
+class UnknownEvent(RpcError):
+    """It has ended, was given up, or another server has begun it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +76,20 @@ class Engine:
         self._plugins = plugins
         self._on_failure = on_failure or _ignore
         self._next_event_id = first_id()
+        self.elsewhere: Callable[[int, str, object], bytes | None] = _nowhere
+        """Asked for an event or instance that is unknown here: the reply of the server that knows it, or None."""
         self.sweep_seconds = limits.sweep_seconds
         self.now = _clock() + self.sweep_seconds  # of the next sweep: near enough for time limits, never too early
-        self._moves: dict[str, Callable[[int, Argument], bytes]] = {
+        moves: dict[str, Callable[[int, Argument], bytes]] = {
             "plugin.HandleEvent": self._handle_event,
             "plugin.StepError": self._step_error,
             **{f"plugin.Step{of}": self._step for of in _STEPS_OF},
         }
+        self._moves = moves | {FROM_PEER + name: move for name, move in moves.items()}
         self._others: dict[str, Callable[[int, Any], bytes]] = {
             "plugin.StartInstance": self._start_instance,
             "plugin.CloseInstance": self._close_instance,
+            f"{FROM_PEER}plugin.CloseInstance": self._close_instance,
             "plugin.InstanceStatus": self._instance_status,
             "plugin.GetStatus": self._get_status,
         }
@@ -92,7 +101,7 @@ class Engine:
         except KeyError:
             return self._error(request.message_id, f"RPC for {printable(request.method)} is not supported")
         except (RpcError, UnknownInstance) as error:
-            return self._error(request.message_id, printable(error))
+            return self._refuse(request.message_id, request.method, request.arguments[0], error)
 
     def answer(self, message: object) -> bytes:
         """Return the reply to any decoded message; raises Malformed, and nothing else."""
@@ -110,7 +119,7 @@ class Engine:
             if type(method) is str and method in self._moves:
                 return self._moves[method](message_id, _argument_of(argument))
         except (RpcError, UnknownInstance) as error:
-            return self._error(message_id, printable(error))
+            return self._refuse(message_id, method, argument, error)
         return self._error(message_id, f"RPC for {printable(method)} is not supported")
 
     def sweep(self) -> None:
@@ -154,7 +163,7 @@ class Engine:
         """Return the event that a step is for. Until its next call it is in no table: a repeated step finds nothing."""
         event = self._waiting.pop(argument.event_id, None)
         if event is None:
-            raise RpcError(f"event id {printable(argument.event_id)} not found")
+            raise UnknownEvent(f"event id {printable(argument.event_id)} not found")
         return event
 
     def _advance(self, message_id: int, event: Event, move: Callable[..., Call], value: object) -> bytes:
@@ -235,6 +244,15 @@ class Engine:
             raise RpcError("Config holds what MessagePack cannot") from None
         return packed
 
+    def _refuse(self, message_id: int, method: str, argument: object, error: Exception) -> bytes:
+        """Answer with an error, unless another server knows what is unknown here."""
+        if isinstance(error, UnknownEvent | UnknownInstance) and not method.startswith(FROM_PEER):
+            reply = self.elsewhere(message_id, method, _wire_form(argument))
+            if reply is not None:
+                self.counters.passed_on += 1
+                return reply
+        return self._error(message_id, printable(error))
+
     def _error(self, message_id: int, text: str) -> bytes:
         self.counters.rpc_errors += 1
         return _encode((1, message_id, text, None))
@@ -265,9 +283,22 @@ def whereabouts(error: BaseException) -> str:
     return type(error).__name__ + place
 
 
+def _wire_form(argument: object) -> object:
+    """Return an argument as Kong sent it."""
+    if not isinstance(argument, Argument):
+        return argument
+    if argument.event_id is None:
+        return {"InstanceId": argument.instance_id, "EventName": argument.phase}
+    return {"EventId": argument.event_id, "Data": argument.answer}
+
+
 def _raise(error: Exception) -> Steps:
     raise error
     yield  # makes this a generator: the error shows up where a handler's errors do
+
+
+def _nowhere(_message_id: int, _method: str, _argument: object) -> None:
+    """Know no other server: the default of an engine without a socket."""
 
 
 def _ignore(_where: str, _error: BaseException) -> None:

@@ -79,6 +79,7 @@ class PluginCollector(Collector):
         yield _counter("events_crowded_out", "Events given up for newer ones.", engine.waiting.crowded_out)
         yield _counter("exits", "Requests that the plugin answered itself.", counters.exits)
         yield _counter("rpc_errors", "Calls answered with an error.", counters.rpc_errors)
+        yield _counter("calls_passed_on", "Calls that the server beside this one answered.", counters.passed_on)
         yield _counter("connections", "Connections accepted.", counters.connections)
         yield _counter("connections_malformed", "Connections closed for garbage.", counters.malformed)
         yield _counter("connections_half", "Connections closed for half a message.", counters.half_messages)

@@ -8,30 +8,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tollkeeper_kong.peers import own_name, socket_names
+
 
 class PublishedSocket:
     """A listening socket under a path that another server may take over at any time.
 
-    During `kong reload` the new server starts while the old one still answers. The new socket is bound beside the path
-    and renamed onto it, so that no client ever finds the path empty; the old server, when it ends, leaves it alone.
+    During `kong reload` the new server starts while the old one still answers. The new socket is bound under a name of
+    its own and linked onto the path in one step, so that no client ever finds the path empty; the old server, when it
+    ends, leaves the path alone. By its own name a server is found when the path is another's (peers.py).
     """
 
     def __init__(self, path: Path, *, mode: int = 0o660, backlog: int = 4096) -> None:
         self.path = path
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        beside.unlink(missing_ok=True)
+        self._own = own_name(path, os.getpid())
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self.socket.bind(str(beside))
-            beside.chmod(mode)
-            self.socket.listen(backlog)
-            self.socket.settimeout(0)
-            self._identity = _identity_of(beside)
             with self._lock():
-                beside.rename(path)
+                self._remove_dead_names()
+                self.socket.bind(str(self._own))
+                self._own.chmod(mode)
+                self.socket.listen(backlog)
+                self.socket.settimeout(0)
+                self._identity = _identity_of(self._own)
+                self._take_path()
         except BaseException:
             self.socket.close()
-            beside.unlink(missing_ok=True)
             raise
 
     def is_current(self) -> bool:
@@ -39,18 +41,44 @@ class PublishedSocket:
         return _identity_of(self.path) == self._identity
 
     def withdraw(self) -> None:
-        """Stop listening; remove the path unless it belongs to a newer server by now."""
-        self.socket.close()
+        """Remove the path unless it belongs to a newer server by now."""
         with suppress(OSError), self._lock():
             if self.is_current():
                 self.path.unlink()
 
+    def close(self) -> None:
+        """Stop listening."""
+        self.socket.close()
+        self._own.unlink(missing_ok=True)
+
+    def _take_path(self) -> None:
+        beside = self._own.with_name(f"{self._own.name}.new")
+        beside.unlink(missing_ok=True)
+        try:
+            os.link(self._own, beside)
+        except OSError:  # a file system without hard links: no peer will find this server once the path is another's
+            beside = self._own
+        beside.rename(self.path)
+
+    def _remove_dead_names(self) -> None:
+        """Remove what killed servers left. Under the lock: one that has bound and does not listen yet looks dead."""
+        for name in socket_names(self.path):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+                probe.setblocking(False)  # noqa: FBT003 - the socket's own method
+                try:
+                    probe.connect(str(name))
+                except ConnectionRefusedError:
+                    name.unlink(missing_ok=True)
+                except OSError:
+                    continue
+        self._own.unlink(missing_ok=True)
+
     @contextmanager
     def _lock(self) -> Iterator[None]:
         """Let one server at a time change the path."""
-        descriptor = os.open(
-            self.path.with_name(f".{self.path.name}.lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666
-        )
+        # read only: the lock may be another user's, of a server that was once started by hand
+        lock = self.path.with_name(f".{self.path.name}.lock")
+        descriptor = os.open(lock, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield

@@ -32,6 +32,7 @@ class EngineCounters:
         self.exits = 0
         self.expired = 0
         self.rpc_errors = 0
+        self.passed_on = 0
         self.malformed = 0
         self.broken = 0
         self.half_messages = 0

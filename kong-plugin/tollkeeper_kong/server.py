@@ -17,6 +17,7 @@ from gevent.hub import get_hub
 from tollkeeper_kong.connection import Connection
 from tollkeeper_kong.engine import Engine
 from tollkeeper_kong.listener import PublishedSocket
+from tollkeeper_kong.peers import Peers
 from tollkeeper_kong.workers import Workers
 
 _ACCEPTS_PER_TURN = 64
@@ -69,6 +70,7 @@ class Server:
         published = PublishedSocket(
             self._options.socket_path, mode=self._options.socket_mode, backlog=self._options.backlog
         )
+        self._engine.elsewhere = Peers(self._options.socket_path).ask
         signals = [
             gevent.signal_handler(number, self.stop, signal.Signals(number).name)
             for number in (signal.SIGTERM, signal.SIGINT)
@@ -80,9 +82,11 @@ class Server:
                 started()
             self._stopping.wait()
         finally:
-            acceptor.close()
             published.withdraw()
-            self._drain()
+            self._drain_events()  # a successor may still pass steps on
+            acceptor.close()
+            published.close()
+            self._close_connections()
             self._workers.close()
             sweeper.kill()
             for handler in signals:
@@ -113,15 +117,19 @@ class Server:
             if self._options.ends_with_parent and os.getppid() != parent:
                 self.stop("the parent process is gone")
 
-    def _drain(self) -> None:
-        """Let events that have begun end, within the time allowed, then close every connection."""
+    def _drain_events(self) -> None:
+        """Let events that have begun end, within the time allowed."""
         deadline = time.monotonic() + self._options.drain_seconds
         while len(self._engine.waiting) and time.monotonic() < deadline:
             gevent.sleep(0.02)
         self._engine.abandon()
+
+    def _close_connections(self) -> None:
+        """Close every connection; handlers that wait are let through first, for a second."""
+        deadline = time.monotonic() + 1.0
         for connection in list(self._connections):
             connection.close()
-        while self._connections and time.monotonic() < deadline + 1:
+        while self._connections and time.monotonic() < deadline:
             gevent.sleep(0.01)
 
 

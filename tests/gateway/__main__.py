@@ -29,9 +29,10 @@ from tests.gateway.proxy import Gateway
 @click.option("--plugin-query", help="Kong's query command: prints what the plugin server offers, as JSON.")
 @click.option("--upstream", "upstreams", multiple=True, metavar="SERVICE=HOST:PORT", help="Send a service elsewhere.")
 @click.option("--file-log", type=click.Path(path_type=Path), help="Where file-log writes, whatever the file says.")
+@click.option("--workers", default=1, show_default=True, help="How many nginx workers to play.")
 @click.option("--read-timeout", default=60.0, show_default=True, help="Seconds to wait for the plugin server.")
 def main(**options: Any) -> None:
-    """Read the options and serve until SIGTERM or SIGINT; SIGHUP reads the configuration again."""
+    """Read the options and serve until SIGTERM or SIGINT; SIGHUP is `kong reload`."""
     try:
         gateway = build_gateway(**{name: value for name, value in options.items() if name != "listen"})
     except ConfigurationError as error:
@@ -48,6 +49,7 @@ def build_gateway(
     plugin_query: str | None = None,
     upstreams: Iterable[str] = (),
     file_log: Path | None = None,
+    workers: int = 1,
     read_timeout: float = 60.0,
 ) -> Gateway:
     """Build a gateway from the command's options."""
@@ -62,6 +64,7 @@ def build_gateway(
         PluginSet(configuration, external, file_log),
         {name: PluginServer(name, one.socket, read_timeout=read_timeout) for name, one in external.items()},
         dict(pair.split("=", 1) for pair in upstreams),
+        workers,
     )
 
 
@@ -86,7 +89,10 @@ async def _serve(gateway: Gateway, host: str, port: int, config: Path) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, lambda: gateway.reload(read_configuration(config)))
+    reloads: set[asyncio.Task[None]] = set()  # the loop itself keeps no task alive
+    loop.add_signal_handler(
+        signal.SIGHUP, lambda: reloads.add(loop.create_task(gateway.restart_workers(read_configuration(config))))
+    )
     bound = await gateway.start(host, port)
     sys.stdout.write(f"the tests' gateway (not for production) listens on http://{host}:{bound}\n")
     sys.stdout.flush()

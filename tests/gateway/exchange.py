@@ -39,6 +39,7 @@ class Exchange:
     client_ip: str
     client_port: int
     listen_port: int
+    worker: int = 0  # of the nginx worker that runs it; workers of a reload have new numbers
     started: float = field(default_factory=time.time)
     match: Match | None = None
     found_route: bool = False

@@ -68,6 +68,7 @@ class PluginServer:
 
     def __init__(self, name: str, socket: str, *, read_timeout: float = 60.0) -> None:
         self.name = name
+        self.workers: list[PluginServer] = [self]  # all that reset their instances together, this one among them
         self.failures: dict[str, int] = {}
         self._socket = socket
         self._read_timeout = read_timeout
@@ -88,9 +89,14 @@ class PluginServer:
             except RpcError as error:
                 self.failures[str(error)[:60]] = self.failures.get(str(error)[:60], 0) + 1
                 if "no plugin instance" in str(error).lower():
-                    self._instances.clear()  # the server started anew: none of its instances is left
+                    for worker in self.workers:  # the server started anew: none of its instances is left
+                        worker._instances.clear()
                     continue
             return
+
+    def another_worker(self) -> "PluginServer":
+        """Return the same server as a worker sees it that has just started: no connection, no instance."""
+        return PluginServer(self.name, self._socket, read_timeout=self._read_timeout)
 
     async def close(self) -> None:
         """Close the idle connections."""

@@ -1,6 +1,6 @@
 """The gateway for tests and the demo: real HTTP in, Kong's phases, real HTTP out. No gateway for production.
 
-It has one worker, no TLS, no balancing, no websockets, and no care for hostile clients.
+It has workers that share one process, no TLS, no balancing, no websockets, and no care for hostile clients.
 """
 
 import asyncio
@@ -32,13 +32,20 @@ UNEXPECTED = KongExit(500, {"message": "An unexpected error occurred"})
 
 @dataclass
 class Gateway:
-    """One worker of the tests' gateway."""
+    """The tests' gateway: an event loop that plays one or several nginx workers.
+
+    A worker is what Kong keeps per worker: the plugin server's instances and the pool of connections to it.
+    """
 
     configuration: Configuration
     plugins: PluginSet
-    servers: dict[str, PluginServer]
+    servers: dict[str, PluginServer]  # as the first worker sees them
     upstreams: Mapping[str, str] = field(default_factory=dict)  # service name -> host:port
+    workers: int = 1
     counters: Counter[str] = field(default_factory=Counter)
+    _running: dict[int, dict[str, PluginServer]] = field(default_factory=dict)  # by number; those that end too
+    _current: list[int] = field(default_factory=list)  # numbers of the workers that take requests
+    _exchanges: Counter[int] = field(default_factory=Counter)  # by worker: requests and log timers under way
     _log_tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _session: aiohttp.ClientSession | None = None
     _runner: web.ServerRunner | None = None
@@ -46,6 +53,7 @@ class Gateway:
 
     def __post_init__(self) -> None:
         self._router = Router(self.configuration)
+        self._start_workers([self.servers, *({} for _ in range(self.workers - 1))])
 
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port."""
@@ -69,8 +77,8 @@ class Gateway:
             await self._runner.cleanup()
         if self._log_tasks:
             await asyncio.wait(set(self._log_tasks), timeout=10)
-        for server in self.servers.values():
-            await server.close()
+        for number in list(self._running):
+            await self._close_worker(number)
         if self._session:
             await self._session.close()
 
@@ -79,9 +87,37 @@ class Gateway:
         self.plugins = PluginSet(configuration, self.plugins.external, self.plugins.file_log, seq=self.plugins.seq + 1)
         self.configuration, self._router = configuration, Router(configuration)
 
+    async def restart_workers(self, configuration: Configuration) -> None:
+        """Do what `kong reload` does: new workers take what comes, the old ones end with their last request."""
+        old, self._current = self._current, []
+        self.reload(configuration)
+        self._start_workers([{} for _ in range(self.workers)])
+        for number in old:
+            await self._close_if_over(number)
+
+    def _start_workers(self, seen: list[dict[str, PluginServer]]) -> None:
+        first = max(self._running, default=-1) + 1
+        for number, servers in enumerate(seen, first):
+            known = servers or {name: server.another_worker() for name, server in self.servers.items()}
+            self._running[number] = known
+            self._current.append(number)
+        for name in self.servers:
+            together = [self._running[number][name] for number in self._current]
+            for server in together:
+                server.workers = together
+
+    async def _close_if_over(self, number: int) -> None:
+        if number not in self._current and not self._exchanges[number]:
+            await self._close_worker(number)
+
+    async def _close_worker(self, number: int) -> None:
+        for server in self._running.pop(number, {}).values():
+            await server.close()
+
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Run a request through the phases."""
         exchange = await self._exchange(request)
+        self._exchanges[exchange.worker] += 1
         plugins: list[Plugin] = []
         try:
             try:
@@ -94,6 +130,8 @@ class Gateway:
             raise
         finally:
             self._log(exchange, plugins or self.plugins.for_request(exchange))
+            self._exchanges[exchange.worker] -= 1
+            await self._close_if_over(exchange.worker)
 
     async def _exchange(self, request: web.BaseRequest) -> Exchange:
         headers = [(name.decode("latin-1").lower(), value.decode("utf-8", "surrogateescape"))
@@ -104,7 +142,9 @@ class Gateway:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = await request.read()
         peer = request.transport.get_extra_info("peername") if request.transport else None
+        self.counters["exchanges"] += 1
         return Exchange(
+            worker=self._current[self.counters["exchanges"] % len(self._current)],
             id=secrets.token_hex(16),
             method=request.method,
             target=target,
@@ -139,7 +179,7 @@ class Gateway:
             self.plugins.lua[plugin.id].run("access", exchange)
         elif plugin.name in self.servers and "access" in self.plugins.external[plugin.name].phases:
             exchange.nginx_ctx["plugin_id"] = plugin.id
-            server = self.servers[plugin.name]
+            server = self._running[exchange.worker][plugin.name]
             try:
                 await server.run_phase(plugin, self.plugins.configs[plugin.id], "access", exchange)
             except (InstanceNotStarted, PdkRefusal) as error:
@@ -284,15 +324,20 @@ class Gateway:
                 if len(self._log_tasks) >= MOST_LOG_TIMERS:
                     self.counters["log timers lost"] += 1
                     continue
+                self._exchanges[exchange.worker] += 1
                 task = asyncio.get_running_loop().create_task(self._run_log(plugin, exchange))
                 self._log_tasks.add(task)
                 task.add_done_callback(self._log_tasks.discard)
 
     async def _run_log(self, plugin: Plugin, exchange: Exchange) -> None:
+        server = self._running[exchange.worker][plugin.name]
         try:
-            await self.servers[plugin.name].run_phase(plugin, self.plugins.configs[plugin.id], "log", exchange)
+            await server.run_phase(plugin, self.plugins.configs[plugin.id], "log", exchange)
         except (InstanceNotStarted, PdkRefusal, KongExit) as error:
             self.counters[f"log aborted: {type(error).__name__}"] += 1
+        finally:
+            self._exchanges[exchange.worker] -= 1
+            await self._close_if_over(exchange.worker)
 
 
 def _request(*parts: Any, loop: asyncio.AbstractEventLoop | None = None) -> web.BaseRequest:

@@ -144,6 +144,7 @@ async def running_gateway(
     file_log: Path | None = None,
     read_timeout: float = 5.0,
     seq: int = 1,
+    workers: int = 1,
 ) -> AsyncIterator[tuple[Gateway, int]]:
     """Serve a configuration whose services all go to one upstream; the plugin `toy` lives behind the socket."""
     configuration = configuration_of(yaml.safe_load(text))
@@ -153,6 +154,7 @@ async def running_gateway(
         PluginSet(configuration, external, file_log, seq),
         {name: PluginServer(name, one.socket, read_timeout=read_timeout) for name, one in external.items()},
         {service["name"]: f"127.0.0.1:{upstream}" for service in configuration.services.values()},
+        workers,
     )
     port = await gateway.start("127.0.0.1", 0)
     try:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 import yaml
@@ -46,23 +46,26 @@ class World:
 
 
 @pytest.fixture
-def in_world(tmp_path: Path) -> Callable[[Callable[[World], Awaitable[None]]], None]:
+def in_world(tmp_path: Path) -> "Run":
     @asynccontextmanager
-    async def world() -> AsyncIterator[World]:
+    async def world(workers: int) -> AsyncIterator[World]:
         server = ScriptedServer(tmp_path / "p.sock", plain_script())
         await server.start()
         async with (
             running_upstream() as upstream,
-            running_gateway(WITH_PLUGIN, upstream=upstream, socket=server.path, read_timeout=0.3) as (gateway, port),
+            running_gateway(WITH_PLUGIN, upstream=upstream, socket=server.path, read_timeout=0.3, workers=workers) as (
+                gateway,
+                port,
+            ),
         ):
             try:
                 yield World(server, gateway, port)
             finally:
                 await server.stop()
 
-    def run(story: Callable[[World], Awaitable[None]]) -> None:
+    def run(story: Callable[[World], Awaitable[None]], *, workers: int = 1) -> None:
         async def main() -> None:
-            async with world() as here:
+            async with world(workers) as here:
                 await story(here)
 
         asyncio.run(main())
@@ -70,7 +73,8 @@ def in_world(tmp_path: Path) -> Callable[[Callable[[World], Awaitable[None]]], N
     return run
 
 
-Run = Callable[[Callable[[World], Awaitable[None]]], None]
+class Run(Protocol):
+    def __call__(self, story: Callable[[World], Awaitable[None]], *, workers: int = 1) -> None: ...
 
 
 def test_a_server_that_is_up_is_asked_in_access_and_log(in_world: Run) -> None:
@@ -205,6 +209,65 @@ def test_a_reload_with_the_same_content_starts_a_new_instance_and_then_closes_th
         assert world.server.named("plugin.CloseInstance") == [7]
 
     in_world(story)
+
+
+def test_each_worker_starts_an_instance_of_its_own(in_world: Run) -> None:
+    async def story(world: World) -> None:
+        assert [await world.ask() for _ in range(12)] == [200] * 12
+        assert len(world.server.named("plugin.StartInstance")) == 4
+
+    in_world(story, workers=4)
+
+
+def test_a_restarted_server_costs_one_error_however_many_workers_there_are(in_world: Run) -> None:
+    """As Kong 3.9 does: the worker that hears of it posts an event, and all workers forget their instances."""
+
+    async def story(world: World) -> None:
+        assert [await world.ask() for _ in range(4)] == [200] * 4
+        await world.logged(4)
+        fresh, errors, started = plain_script(), [], []
+
+        def restarted(method: str, argument: Any) -> object:
+            if method == "plugin.StartInstance":
+                started.append(argument["Name"])
+            elif method == "plugin.HandleEvent" and not started:
+                errors.append(argument)
+                return RuntimeError("no plugin instance #7")
+            return fresh(method, argument)
+
+        world.server.script = restarted
+        assert [await world.ask() for _ in range(4)] == [200] * 4
+        assert (len(errors), len(started)) == (1, 4)
+
+    in_world(story, workers=4)
+
+
+def test_a_kong_reload_ends_old_workers_with_their_last_request_and_fails_none(in_world: Run) -> None:
+    async def story(world: World) -> None:
+        gate = asyncio.Event()
+        usual = plain_script(access=("kong.client.get_consumer", []))
+
+        async def wait(method: str, argument: Any) -> object:
+            if method == "plugin.StepConsumer":
+                await gate.wait()
+            return usual(method, argument)
+
+        assert [await world.ask() for _ in range(2)] == [200] * 2
+        await world.logged(2)
+        world.server.script = wait
+        begun = [asyncio.create_task(world.ask()) for _ in range(2)]
+        await eventually(lambda: len(world.server.named("plugin.StepConsumer")) == 2)
+        await world.gateway.restart_workers(configuration_of(yaml.safe_load(WITH_PLUGIN)))
+        world.server.script = usual
+        assert [await world.ask() for _ in range(2)] == [200] * 2
+        assert len(world.server.named("plugin.StartInstance")) == 4, "new workers have instances of their own"
+        assert not world.server.named("plugin.CloseInstance"), "a worker that ends closes none"
+        gate.set()
+        assert await asyncio.gather(*begun) == [200] * 2
+        await world.logged(6)
+        await eventually(lambda: len(world.gateway._running) == 2)
+
+    in_world(story, workers=2)
 
 
 def test_many_first_requests_start_one_instance(in_world: Run) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgpack
 import pytest
 
-from tests.plugin.rpc_client import ServerProcess, server, wait_until
+from tests.plugin.rpc_client import Rpc, ServerProcess, server, wait_until
 
 
 @pytest.fixture
@@ -110,6 +110,75 @@ def test_a_second_server_takes_over_the_path_while_the_first_still_answers(ours:
             assert not second.socket_path.exists()
         finally:
             second.close()
+
+
+@pytest.fixture
+def beside(ours: ServerProcess, tmp_path: Path) -> Iterator[ServerProcess]:
+    """A second server that has taken over the path."""
+    inode = ours.socket_path.stat().st_ino
+    second = ServerProcess(tmp_path, "ours")
+    try:
+        assert wait_until(lambda: ours.socket_path.stat().st_ino != inode)
+        yield second
+    finally:
+        second.close()
+
+
+@pytest.fixture
+def old(ours: ServerProcess) -> Iterator[Rpc]:
+    """A connection of Kong's pool from before the second server."""
+    with ours.connect() as connection:
+        yield connection
+
+
+def test_a_step_that_reaches_the_server_beside_ends_its_event(old: Rpc, beside: ServerProcess) -> None:
+    """During `kong reload` Kong's pool holds connections to both servers, and each call takes any of them."""
+    with beside.connect() as new:
+        begun = old.event(old.start(access="ask_and_echo"))["EventId"]
+        assert new.step(begun, "caf\udce9")["Data"]["Args"] == ["x", "caf\udce9"]
+        assert old.step(begun)["Data"] == "ret"
+        begun = new.event(new.start(access="ask_and_echo"))["EventId"]
+        assert old.step(begun, "value")["Data"]["Args"] == ["x", "value"]
+        assert new.step(begun)["Data"] == "ret"
+        assert new.call("GetStatus")["WaitingEvents"] == old.call("GetStatus")["WaitingEvents"] == 0
+
+
+def test_an_instance_is_found_on_the_server_beside_and_not_started_again(old: Rpc, beside: ServerProcess) -> None:
+    with beside.connect() as new:
+        instance = old.start(access="nothing")
+        assert new.event(instance)["Data"] == "ret"
+        assert new.call("CloseInstance", instance)["Id"] == instance
+        with pytest.raises(RuntimeError, match=f"^no plugin instance #{instance}$"):
+            new.event(instance)
+
+
+def test_what_neither_server_knows_is_answered_as_ever(old: Rpc, beside: ServerProcess) -> None:
+    with beside.connect() as new:
+        for connection in (old, new):
+            with pytest.raises(RuntimeError, match=r"^no plugin instance #7$"):
+                connection.event(7)
+            with pytest.raises(RuntimeError, match=r"^event id 7 not found$"):
+                connection.step(7)
+
+
+def test_a_server_that_ends_lets_its_events_end_by_way_of_its_successor(
+    ours: ServerProcess, old: Rpc, beside: ServerProcess
+) -> None:
+    with beside.connect() as new:
+        begun = old.event(old.start(access="ask"))["EventId"]
+        ours.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        assert new.step(begun)["Data"] == "ret"
+        assert ours.process.wait(10) == 0
+
+
+def test_servers_that_were_killed_leave_nothing_in_the_folder(tmp_path: Path) -> None:
+    for _ in range(2):
+        with server(tmp_path, "ours") as killed:
+            killed.stop(signal.SIGKILL)
+    with server(tmp_path, "ours") as process:
+        process.stop(signal.SIGTERM)
+    assert [path for path in tmp_path.iterdir() if path.is_socket()] == []
 
 
 def test_the_path_is_never_empty_during_a_take_over(ours: ServerProcess, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ class House:
         self.key_file = folder / "key"
         self.key_file.write_text(KEY + "\n")
         self.plugin = self.start_plugin()
-        self.gateway_url = self._start_gateway()
+        self.gateway, self.gateway_url = self._start_gateway()
 
     def command(self, *more: str) -> list[str]:
         return [
@@ -75,7 +75,7 @@ class House:
         connect(self.socket_path).socket.close()
         return process
 
-    def _start_gateway(self) -> str:
+    def _start_gateway(self) -> tuple[subprocess.Popen[bytes], str]:
         upstream = ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
         upstream.daemon_threads = True
         threading.Thread(target=upstream.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -86,7 +86,7 @@ class House:
             [
                 *(sys.executable, "-m", "tests.gateway", "--listen", "127.0.0.1:0"),
                 *("--config", str(self.folder / "kong.yml"), "--plugin-socket", str(self.socket_path)),
-                *("--upstream", f"echo=127.0.0.1:{upstream.server_port}"),
+                *("--upstream", f"echo=127.0.0.1:{upstream.server_port}", "--workers", "2"),
             ],
             cwd=ROOT,
             stdout=subprocess.PIPE,
@@ -96,7 +96,7 @@ class House:
         self.stack.callback(process.stdout.close)
         found = re.search(r"http://[0-9.:]+", process.stdout.readline().decode())
         assert found
-        return found[0]
+        return process, found[0]
 
     def get(self, path: str, **headers: str) -> requests.Response:
         return requests.get(self.gateway_url + path, headers=headers, timeout=10)
@@ -177,6 +177,32 @@ def test_a_killed_plugin_server_loses_no_record_that_it_had_taken(house: House) 
     assert [house.get("/keyed", apikey="alice-key").status_code for _ in range(5)] == [200] * 5
     assert wait_until(lambda: len(house.backend.records) >= 15, 15)
     assert len(house.backend.records) == 15
+
+
+def test_a_kong_reload_under_traffic_fails_no_request_and_loses_no_record(house: House) -> None:
+    """New workers begin on the old server; then the new one takes over the path, and their pools hold both."""
+    answered: list[int] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            answered.append(house.get("/open").status_code)
+
+    askers = [threading.Thread(target=ask) for _ in range(8)]
+    for asker in askers:
+        asker.start()
+    house.gateway.send_signal(signal.SIGHUP)
+    old, inode = house.plugin, house.socket_path.stat().st_ino
+    house.plugin = house.start_plugin()
+    assert wait_until(lambda: house.socket_path.stat().st_ino != inode, 10)
+    time.sleep(1.5)
+    old.send_signal(signal.SIGTERM)
+    assert old.wait(15) == 0
+    stop.set()
+    for asker in askers:
+        asker.join()
+    assert set(answered) == {200}
+    assert wait_until(lambda: len(house.backend.records) == len(answered), 10)
 
 
 def test_a_shipper_that_is_killed_is_started_again(house: House) -> None:
