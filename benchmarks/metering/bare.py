@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 
 from tollkeeper.metering.rows import EventRow
-from tollkeeper.metering.store_postgresql import COPY_EVENTS, _pack, _pack_event
+from tollkeeper.metering.store_postgresql import COPY_EVENTS, pack_events
 from tollkeeper.metering.store_sqlite import INSERT
 
 COLUMNS = "time_us, source_id, id_key, set_id, id_text, payload"
@@ -23,7 +23,7 @@ def bare_postgresql(url: str, size: int) -> tuple[int, float]:
         start = time.perf_counter()
         for first in range(0, len(rows), size):
             with connection.cursor() as cursor, cursor.copy(copy_into) as copy:
-                copy.write(_pack(_pack_event(row) for row in rows[first : first + size]))
+                copy.write(pack_events(rows[first : first + size]))
             connection.commit()
         return len(rows), time.perf_counter() - start
 

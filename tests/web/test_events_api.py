@@ -98,6 +98,7 @@ def test_the_answer_is_the_contract_s(post: Callable[..., Any]) -> None:
         ({"data": {"status": "abc"}}, "/data/status: expected `int | null`, got `str`"),
         ({"data": {"route": "a\x00b"}}, "/data: holds a NUL character in a dimension"),
         ({"data": {"x": "a" * 70_000}}, "/data: is larger than 64 KiB"),
+        ({"data": {"llm": {"model": "m", "cost": "9" * 70_000}}}, "/data: is larger than 64 KiB"),
         ({"data": [1]}, "/data: must be an object"),
     ],
 )

@@ -5,20 +5,18 @@ an event that comes late is added, and two sums add up.
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
-from hashlib import blake2b, shake_128
+from hashlib import shake_128
 from itertools import groupby, islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import msgspec
 from sqlalchemy import ColumnElement, and_, delete, select
 from sqlalchemy.orm import Session
 
 from tollkeeper.metering.digest_tables import DigestPart, EventDigest
 from tollkeeper.metering.event import microseconds_of
-from tollkeeper.metering.numbers import SetKey
+from tollkeeper.metering.numbers import SetNumbers
 from tollkeeper.metering.rows import EventRow
 from tollkeeper.storage.locks import wait_for_turn
 from tollkeeper.storage.upsert import insert_into
@@ -32,7 +30,6 @@ DAY_OF_BATCH = struct.Struct(">i")
 SUM = struct.Struct(f">iqI{DIGEST_BYTES}s")
 MOST_PARTS = 200
 CHUNK = 1_000
-_json = msgspec.json.Encoder(order="deterministic")
 
 
 class DigestKey(NamedTuple):
@@ -57,10 +54,12 @@ class DigestSum(NamedTuple):
 NOTHING = DigestSum(0, 0)
 
 
-def set_commitment(event_type: str, subject: str, measured: int, dimensions: Any) -> bytes:
-    """Return what stands for a dimension set in the digests of its events."""
-    named = _json.encode([event_type, subject, measured, msgspec.to_builtins(dimensions)])
-    return blake2b(named, digest_size=32).digest()
+class Stored(NamedTuple):
+    """Rows, the names of their sources, and the numbers of their sets, each in the same order."""
+
+    rows: Sequence[EventRow]
+    sources: Sequence[str]
+    numbers: Sequence[SetNumbers]
 
 
 def event_digest(
@@ -76,38 +75,23 @@ def event_digest(
     return int.from_bytes(shake_128(framed).digest(DIGEST_BYTES), "big")
 
 
-@lru_cache(maxsize=1 << 16)
-def commitment_of(key: SetKey) -> bytes:
-    """Return the commitment to a set that events name."""
-    return set_commitment(key.event_type, key.subject, key.measured, key.dimensions)
-
-
-def keep_digests(
-    session: Session,
-    batch_id: int,
-    stored: Iterable[tuple[EventRow, str, SetKey]],
-    subject_of_set: Mapping[int, int],
-    *,
-    now: datetime,
-) -> None:
-    """Keep what a batch adds to the digests: its new rows, each with its source and what makes its set."""
-    commitments: dict[int, bytes] = {}
-    sources: dict[str, bytes] = {}
-    counts: dict[tuple[int, int], int] = {}
-    totals: dict[tuple[int, int], int] = {}
-    for row, source, set_key in stored:
-        time_us, _, id_key, set_id, id_text, payload = row
-        commitment = commitments.get(set_id)
-        if commitment is None:
-            commitment = commitments[set_id] = commitment_of(set_key)
-        name = sources.get(source)
-        if name is None:
-            name = sources[source] = source.encode()
-        key = (time_us // DAY_US, subject_of_set[set_id])
-        counts[key] = counts.get(key, 0) + 1
-        totals[key] = totals.get(key, 0) + event_digest(time_us, name, id_key, id_text, commitment, payload)
+def keep_digests(session: Session, batch_id: int, stored: Stored, *, now: datetime) -> None:
+    """Keep what a batch adds to the digests: its new rows."""
+    sources = {name: name.encode() for name in set(stored.sources)}
+    sums: dict[tuple[int, int], list[int]] = {}
+    for row, name, number in zip(stored.rows, stored.sources, stored.numbers, strict=True):
+        time_us, _, id_key, _, id_text, payload = row
+        _, subject_id, commitment = number
+        digest = event_digest(time_us, sources[name], id_key, id_text, commitment, payload)
+        key = (time_us // DAY_US, subject_id)
+        found = sums.get(key)
+        if found is None:
+            sums[key] = [1, digest]
+        else:
+            found[0] += 1
+            found[1] += digest
     packed = [DAY_OF_BATCH.pack(microseconds_of(now) // DAY_US)]
-    packed += [SUM.pack(*key, counts[key], _to_bytes(totals[key])) for key in sorted(totals)]
+    packed += [SUM.pack(*key, events, _to_bytes(total)) for key, (events, total) in sorted(sums.items())]
     session.execute(insert_into(session, DigestPart).values(batch_id=batch_id, sums=b"".join(packed)))
 
 

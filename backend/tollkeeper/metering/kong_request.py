@@ -39,7 +39,7 @@ class Refusal(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True)
     limit_id: Name | msgspec.UnsetType | None = UNSET
 
 
-class Dimensions(msgspec.Struct, frozen=True, gc=False):
+class Dimensions(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     """The dimensions of a kong.request."""
 
     route: Name | msgspec.UnsetType | None = UNSET

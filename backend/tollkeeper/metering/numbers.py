@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -10,8 +11,8 @@ from sqlalchemy import Engine, event, select
 from sqlalchemy.orm import Session
 
 from tollkeeper.customers.subjects import SeenSubject, register_subjects
-from tollkeeper.metering.dimensions import set_digest
-from tollkeeper.metering.kong_request import Dimensions
+from tollkeeper.metering.commitments import commitment_of
+from tollkeeper.metering.dimensions import SetKey, set_digest
 from tollkeeper.metering.tables import DimensionSet, EventSource
 from tollkeeper.storage.upsert import insert_ignoring
 
@@ -19,20 +20,12 @@ MOST_REMEMBERED = 200_000
 CHUNK = 5_000
 
 
-class SetKey(NamedTuple):
-    """What makes a dimension set."""
-
-    event_type: str
-    subject: str
-    dimensions: Dimensions
-    measured: int
-
-
 class SetNumbers(NamedTuple):
-    """The numbers of a dimension set and of its subject."""
+    """The numbers of a dimension set and of its subject, and what stands for the set in digests."""
 
     set_id: int
     subject_id: int
+    commitment: bytes
 
 
 class Remembered:
@@ -73,7 +66,7 @@ def number_sets(session: Session, keys: Sequence[SetKey], *, now: datetime) -> l
 
 def _number_new_sets(session: Session, new: Collection[SetKey], now: datetime) -> dict[SetKey, SetNumbers]:
     subject_ids = register_subjects(session, [_seen(key) for key in sorted(new, key=_names_last)], now=now)
-    by_digest = {set_digest(*key): key for key in new}
+    by_digest = {set_digest(key): key for key in new}
     insert_ignoring(
         session,
         DimensionSet,
@@ -89,7 +82,7 @@ def _number_new_sets(session: Session, new: Collection[SetKey], now: datetime) -
         ],
     )
     return {
-        by_digest[digest]: SetNumbers(set_id, subject_id)
+        by_digest[digest]: SetNumbers(set_id, subject_id, commitment_of(by_digest[digest]))
         for digest, set_id, subject_id in _select_sets(session, sorted(by_digest))
     }
 
@@ -125,7 +118,8 @@ def _remembered(session: Session) -> Remembered:
 
 def _remember_sets(remembered: Remembered, found: Mapping[SetKey, SetNumbers]) -> None:
     if len(remembered.sets) > MOST_REMEMBERED:
-        remembered.sets = {}
+        # The older half goes: what is still in use comes back with its next event.
+        remembered.sets = dict(islice(remembered.sets.items(), MOST_REMEMBERED // 2, None))
     remembered.sets.update(found)
 
 

@@ -35,9 +35,9 @@ COPY_TOTALS = """
 COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
 COPY_TAIL = struct.pack(">h", -1)
 EVENT_HEAD = struct.Struct(">hiqiii16siq")  # fields, then each value behind its length, up to set_id
+EVENT = struct.Struct(">hiqiii16siqii")  # the same without a text, and the payload's length
 TOTAL = struct.Struct(">h" + "iq" + "ii" + "iq" * 8)
 LENGTH = struct.Struct(">i")
-NULL = LENGTH.pack(-1)
 
 
 def append_events(session: Session, rows: Sequence[EventRow]) -> dict[EventKey, StoredAlready]:
@@ -52,7 +52,7 @@ def append_events(session: Session, rows: Sequence[EventRow]) -> dict[EventKey, 
         cursor.execute(STAGE)
         cursor.execute("DELETE FROM event_stage")
         with cursor.copy(COPY_EVENTS) as copy:
-            copy.write(_pack(_pack_event(row) for row in rows))
+            copy.write(pack_events(rows))
         cursor.execute(INSERT, binary=True)
         if cursor.rowcount == len(rows):
             return {}
@@ -77,14 +77,21 @@ def _driver(session: Session) -> Connection:
     return connection
 
 
+def pack_events(rows: Iterable[EventRow]) -> bytes:
+    """Return the rows as COPY reads them."""
+    pack, packed = EVENT.pack, [COPY_HEAD]
+    for time_us, source_id, id_key, set_id, id_text, payload in rows:
+        if id_text is None:
+            packed += (pack(6, 8, time_us, 4, source_id, 16, id_key, 8, set_id, -1, len(payload)), payload)
+        else:
+            head = EVENT_HEAD.pack(6, 8, time_us, 4, source_id, 16, id_key, 8, set_id)
+            packed += (head, _sized(id_text.encode()), _sized(payload))
+    packed.append(COPY_TAIL)
+    return b"".join(packed)
+
+
 def _pack(records: Iterable[bytes]) -> bytes:
     return b"".join((COPY_HEAD, *records, COPY_TAIL))
-
-
-def _pack_event(row: EventRow) -> bytes:
-    head = EVENT_HEAD.pack(6, 8, row.time_us, 4, row.source_id, 16, row.id_key, 8, row.set_id)
-    text = NULL if row.id_text is None else _sized(row.id_text.encode())
-    return head + text + _sized(row.payload)
 
 
 def _pack_total(total: TotalRow, part: int) -> bytes:

@@ -1,6 +1,6 @@
 """Hourly totals: what a batch adds to them, and folding the parts that writers left."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import text
@@ -43,22 +43,24 @@ class TotalRow(NamedTuple):
     last_us: int
 
 
-def count_rows(rows: Iterable[tuple[EventRow, tuple[int, int, int, int]]]) -> list[TotalRow]:
+def count_rows(rows: Sequence[EventRow], counts: Sequence[tuple[int, int, int, int]]) -> list[TotalRow]:
     """Sum events and their counted numbers by set and hour, in the order of the table's key."""
     sums: dict[tuple[int, int], list[int]] = {}
-    for row, (tokens_in, tokens_out, cached, response) in rows:
-        time_us = row.time_us
-        cell = sums.get((row.set_id, time_us // HOUR_US))
+    for (time_us, _, _, set_id, _, _), (tokens_in, tokens_out, cached, response) in zip(rows, counts, strict=True):
+        key = (set_id, time_us // HOUR_US)
+        cell = sums.get(key)
         if cell is None:
-            sums[row.set_id, time_us // HOUR_US] = [1, tokens_in, tokens_out, cached, response, time_us, time_us]
+            sums[key] = [1, tokens_in, tokens_out, cached, response, time_us, time_us]
             continue
         cell[0] += 1
         cell[1] += tokens_in
         cell[2] += tokens_out
         cell[3] += cached
         cell[4] += response
-        cell[5] = min(cell[5], time_us)
-        cell[6] = max(cell[6], time_us)
+        if time_us < cell[5]:
+            cell[5] = time_us
+        elif time_us > cell[6]:
+            cell[6] = time_us
     return [TotalRow(*key, *sums[key]) for key in sorted(sums)]
 
 

@@ -13,9 +13,10 @@ import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from tollkeeper.metering.commitments import set_commitment
 from tollkeeper.metering.digest_tables import EventDigest
-from tollkeeper.metering.digests import DAY_US, event_digest, set_commitment, unfolded_sums
-from tollkeeper.metering.dimensions import set_digest
+from tollkeeper.metering.digests import DAY_US, event_digest, unfolded_sums
+from tollkeeper.metering.dimensions import SetKey, set_digest
 from tollkeeper.metering.event import instant_of
 from tollkeeper.metering.find_twice import IdLedger, Twice
 from tollkeeper.metering.findings import Finding, Kind, Range, Verified
@@ -140,7 +141,7 @@ def _digest_of(facts: SetFacts) -> bytes | None:
         dimensions = msgspec.convert(facts.dimensions, Dimensions)
     except msgspec.ValidationError:
         return None
-    return set_digest(facts.event_type, facts.subject, dimensions, facts.measured)
+    return set_digest(SetKey(facts.event_type, facts.subject, dimensions, facts.measured))
 
 
 def _rows(session: Session, wanted: Range) -> Any:

@@ -9,10 +9,11 @@ from sqlalchemy.orm import Session
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
 from tollkeeper.customers.customers import get_customer
-from tollkeeper.metering.accept import Accepted, accept_events
+from tollkeeper.metering.accept import Accepted, store_events
 from tollkeeper.metering.event import MOST_EVENTS, Rejection, TooManyEvents, decode_events
 from tollkeeper.metering.listing import EventFilter, list_events
 from tollkeeper.metering.measure import Span
+from tollkeeper.metering.prepare import prepare_events
 from tollkeeper.metering.split_body import MalformedBody
 from tollkeeper.usage.spans import spans_of_customer
 from tollkeeper.web.api.conventions import describe, endpoint
@@ -86,8 +87,10 @@ def accept() -> Response:
         raise BadRequest(f"{error.message[:1].upper()}{error.message[1:]}.") from None
     except TooManyEvents as error:
         raise RequestEntityTooLarge(f"{error.message[:1].upper()}{error.message[1:]}.") from None
+    now = web_context().clock.now()
+    prepared = prepare_events([event for _, event in decoded], now=now)
     with transaction() as session:
-        accepted = accept_events(session, [event for _, event in decoded], now=web_context().clock.now())
+        accepted = store_events(session, prepared, now=now)
     places = [place for place, _ in decoded]
     rejected = [Rejection(places[one.index], one.id, one.error) for one in accepted.rejected]
     refused = sorted(rejected + unreadable, key=lambda one: one.index)
