@@ -58,6 +58,7 @@ from tollkeeper.web.api import test_clock as api_test_clock
 from tollkeeper.web.api import usage as api_usage
 from tollkeeper.web.context import WebContext
 from tollkeeper.web.errors import register_error_handlers
+from tollkeeper.web.intake import Intake
 from tollkeeper.web.security import load_or_make_secret_key, register_security_headers
 
 MOST_REQUEST_BYTES = 16 << 20  # a batch of events; the management API takes less (web/api/validation.py)
@@ -112,7 +113,10 @@ def create_app(settings: Settings, *, database: Database | None = None, clock: C
     app = Flask("tollkeeper.web", static_folder=None)
     database = database or open_database_of(settings)
     app.extensions["tollkeeper"] = WebContext(
-        database=database, clock=clock or _clock_of(app, settings, database), shown_settings=settings.describe()
+        database=database,
+        clock=clock or _clock_of(app, settings, database),
+        shown_settings=settings.describe(),
+        intake=Intake(settings.intake_mib << 20),
     )
     app.extensions["tollkeeper.stripe_webhooks"] = _webhook_settings(settings)
     app.config["MAX_CONTENT_LENGTH"] = MOST_REQUEST_BYTES

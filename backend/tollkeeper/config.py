@@ -67,6 +67,12 @@ class Settings(BaseSettings):
     workers: int = Field(
         default=1, ge=1, le=64, description="HTTP processes; more than one needs PostgreSQL (docs/jobs.md)."
     )
+    intake_mib: int = Field(
+        default=64,
+        ge=16,
+        le=4096,
+        description="MiB of event bodies, unpacked, that a worker holds at once; more is answered 503 and comes again.",
+    )
     test_clock: bool = Field(
         default=False,
         description="Allow `tollkeeper clock advance`: time can be moved forward. Never in production.",

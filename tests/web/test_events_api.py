@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -178,6 +179,28 @@ def test_a_database_that_is_away_is_answered_with_when_to_try_again(tmp_path: Pa
     answer = client.post(URL, json=event(), headers={"Authorization": f"Bearer tk_{0:026x}_{0:064x}"})
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) >= 1
+
+
+def test_more_than_the_worker_may_hold_is_sent_away_unread_and_taken_later(
+    app: Flask, post: Callable[..., Any]
+) -> None:
+    intake = app.extensions["tollkeeper"].intake
+    with intake.hold(intake.most_bytes - 10):
+        full = post([event(1)])
+        assert (full.status_code, full.json["code"]) == (503, "intake_full")
+        assert int(full.headers["Retry-After"]) >= 1
+    assert post([event(1)]).json == {"accepted": 1, "duplicates": 0, "rejected": []}
+    assert intake.held_bytes == 0
+
+
+def test_a_packed_body_counts_as_what_it_unpacks_to(app: Flask, post: Callable[..., Any]) -> None:
+    intake = app.extensions["tollkeeper"].intake
+    packed = gzip.compress(json.dumps([event(1)]).encode() + b" " * 100_000)
+    with intake.hold(intake.most_bytes - 50_000):
+        assert post(packed, **{"Content-Encoding": "gzip"}).status_code == 503
+    assert post(packed, **{"Content-Encoding": "gzip"}).json["accepted"] == 1
+    assert post(packed[:-9], **{"Content-Encoding": "gzip"}).status_code == 400
+    assert intake.held_bytes == 0
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))

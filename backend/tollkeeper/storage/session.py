@@ -1,6 +1,7 @@
 """The only place that commits: one request or one job is one transaction."""
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from tollkeeper.errors import Unavailable
+from tollkeeper.storage.engine import BUSY_TIMEOUT_SECONDS
 
 SQLITE_AWAY = {
     sqlite3.SQLITE_BUSY,
@@ -29,13 +31,19 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._reader = engine.execution_options(tollkeeper_read_only=True)
+        self._writer = threading.Lock() if engine.dialect.name == "sqlite" else None
         if engine.dialect.name == "postgresql":
             self._reader = self._reader.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """Yield a session that is committed at the end, or rolled back as a whole on any exception."""
-        with _away_is_unavailable(), Session(self.engine, expire_on_commit=False) as session, session.begin():
+        with (
+            self._turn(),
+            _away_is_unavailable(),
+            Session(self.engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
             yield session
 
     @contextmanager
@@ -46,6 +54,23 @@ class Database:
         """
         with _away_is_unavailable(), Session(self._reader, expire_on_commit=False) as session:
             yield session
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait among this process's writers on SQLite, which has one.
+
+        SQLite itself would sleep up to a tenth of a second at a time while the lock is free again, and let
+        whoever comes then go first.
+        """
+        if self._writer is None:
+            yield
+            return
+        if not self._writer.acquire(timeout=BUSY_TIMEOUT_SECONDS):
+            raise Unavailable("another transaction is writing for too long")
+        try:
+            yield
+        finally:
+            self._writer.release()
 
     def dispose(self) -> None:
         """Close every pooled connection."""

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flask import current_app, g
 from sqlalchemy.orm import Session
 
 from tollkeeper.clock import Clock
 from tollkeeper.storage.session import Database
+from tollkeeper.web.intake import Intake
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class WebContext:
     database: Database
     clock: Clock
     shown_settings: tuple[Mapping[str, str], ...] = ()
+    intake: Intake = field(default_factory=Intake)
 
 
 def web_context() -> WebContext:

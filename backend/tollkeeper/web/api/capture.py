@@ -14,7 +14,7 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 from tollkeeper.metering.accept import accept_events
 from tollkeeper.metering.event import MOST_EVENTS, Event, Rejection, decode_events
 from tollkeeper.web.api.conventions import describe
-from tollkeeper.web.api.event_body import read_event_body
+from tollkeeper.web.api.event_body import event_body
 from tollkeeper.web.api.events import ANSWER, answer_of
 from tollkeeper.web.api.validation import read_query
 from tollkeeper.web.auth import requires
@@ -48,19 +48,15 @@ def capture_kong_log() -> Response:
     both may run and the request counts once. Entries that are none are rejected; the rest is stored.
     """
     node = read_query(CaptureQuery).node
-    entries = _split(read_event_body())
-    if len(entries) > MOST_EVENTS:
-        raise RequestEntityTooLarge(f"At most {MOST_EVENTS} entries a request; set http-log's queue.max_batch_size.")
-    events: list[tuple[int, Event]] = []
-    rejected: list[Rejection] = []
-    for index, entry in enumerate(entries):
-        event, problem = _read(entry, node)
-        if event is not None:
-            events.append((index, event))
-        else:
-            rejected.append(Rejection(index, None, problem))
-    with transaction() as session:
-        accepted = accept_events(session, [event for _, event in events], now=web_context().clock.now())
+    with event_body() as body:
+        entries = _split(body)
+        if len(entries) > MOST_EVENTS:
+            raise RequestEntityTooLarge(
+                f"At most {MOST_EVENTS} entries a request; set http-log's queue.max_batch_size."
+            )
+        events, rejected = _read_all(entries, node)
+        with transaction() as session:
+            accepted = accept_events(session, [event for _, event in events], now=web_context().clock.now())
     rejected += [Rejection(events[one.index][0], one.id, one.error) for one in accepted.rejected]
     return answer_of(accepted, sorted(rejected, key=lambda one: one.index))
 
@@ -72,6 +68,18 @@ def _split(body: bytes) -> list[msgspec.Raw]:
     except msgspec.DecodeError as error:
         raise BadRequest(f"The body is no JSON: {error}.") from None
     return [msgspec.Raw(body)]
+
+
+def _read_all(entries: list[msgspec.Raw], node: str) -> tuple[list[tuple[int, Event]], list[Rejection]]:
+    events: list[tuple[int, Event]] = []
+    rejected: list[Rejection] = []
+    for index, entry in enumerate(entries):
+        event, problem = _read(entry, node)
+        if event is not None:
+            events.append((index, event))
+        else:
+            rejected.append(Rejection(index, None, problem))
+    return events, rejected
 
 
 def _read(entry: msgspec.Raw, node: str) -> tuple[Event | None, str]:

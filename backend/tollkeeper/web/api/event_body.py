@@ -1,9 +1,14 @@
 """Read a body of events: its content type, gzip within bounds, its size."""
 
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from flask import request
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+
+from tollkeeper.web.context import web_context
+from tollkeeper.web.intake import Held
 
 SINGLE = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
@@ -12,12 +17,20 @@ BODY_TYPES = (SINGLE, BATCH, PLAIN)
 MOST_BYTES = 16 << 20
 
 
-def read_event_body() -> bytes:
-    """Return the JSON of the request, unpacked.
+@contextmanager
+def event_body() -> Iterator[bytes]:
+    """Yield the JSON of the request, unpacked; room for it is held until the request is answered.
 
     Raises 415 for a type or encoding that we do not read, 413 when the body is or unpacks to more than 16 MiB
-    (we stop unpacking there), 400 for broken gzip.
+    (we stop unpacking there), 400 for broken gzip, IntakeFull when too much is held by others.
     """
+    # A length that is not told may be any; how much a packed body needs is known when it is unpacked.
+    size = request.content_length
+    with web_context().intake.hold(MOST_BYTES if size is None else min(size, MOST_BYTES)) as held:
+        yield _read(held)
+
+
+def _read(held: Held) -> bytes:
     if request.mimetype not in BODY_TYPES:
         raise UnsupportedMediaType(f"Send one of {', '.join(BODY_TYPES)}.")
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
@@ -25,12 +38,12 @@ def read_event_body() -> bytes:
         raise UnsupportedMediaType(f"Send the body as it is or as gzip, not as {encoding[:20]!r}.")
     request.max_content_length = MOST_BYTES
     raw = request.get_data(cache=False)
-    body = raw if encoding == "identity" else _unpack(raw)
+    body = raw if encoding == "identity" else _unpack(raw, held)
     _check_shape(body)
     return body
 
 
-def _unpack(raw: bytes) -> bytes:
+def _unpack(raw: bytes, held: Held) -> bytes:
     parts: list[bytes] = []
     room = MOST_BYTES
     while raw:
@@ -40,6 +53,7 @@ def _unpack(raw: bytes) -> bytes:
         except zlib.error as error:
             raise BadRequest(f"The body is no gzip: {error}.") from None
         room -= len(part)
+        held.grow(MOST_BYTES - max(room, 0))
         if room < 0:
             raise RequestEntityTooLarge(f"The body unpacks to more than {MOST_BYTES >> 20} MiB; send fewer events.")
         if not member.eof:

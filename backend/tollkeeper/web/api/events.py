@@ -17,7 +17,7 @@ from tollkeeper.metering.prepare import prepare_events
 from tollkeeper.metering.split_body import MalformedBody
 from tollkeeper.usage.spans import spans_of_customer
 from tollkeeper.web.api.conventions import describe, endpoint
-from tollkeeper.web.api.event_body import BODY_TYPES, read_event_body
+from tollkeeper.web.api.event_body import BODY_TYPES, event_body
 from tollkeeper.web.api.event_page import EventOut, place_after, respond_with_events
 from tollkeeper.web.api.instants import EARLIEST, LATEST, Instant
 from tollkeeper.web.api.openmeter import refuse_or_minimal
@@ -78,19 +78,20 @@ def accept() -> Response:
 
     One event or an array, at most 10,000 or 16 MiB, gzip allowed. Each counts once by (source, id), however
     often it comes; valid events are stored even when others of the request are refused. A repeat carries the
-    same time. All that is stored, and the totals, are one transaction.
+    same time. All that is stored, and the totals, are one transaction. Answers 503 with Retry-After, nothing stored,
+    while too much of others is being stored.
     """
-    body = read_event_body()
-    try:
-        decoded, unreadable = decode_events(body)
-    except MalformedBody as error:
-        raise BadRequest(f"{error.message[:1].upper()}{error.message[1:]}.") from None
-    except TooManyEvents as error:
-        raise RequestEntityTooLarge(f"{error.message[:1].upper()}{error.message[1:]}.") from None
-    now = web_context().clock.now()
-    prepared = prepare_events([event for _, event in decoded], now=now)
-    with transaction() as session:
-        accepted = store_events(session, prepared, now=now)
+    with event_body() as body:
+        try:
+            decoded, unreadable = decode_events(body)
+        except MalformedBody as error:
+            raise BadRequest(f"{error.message[:1].upper()}{error.message[1:]}.") from None
+        except TooManyEvents as error:
+            raise RequestEntityTooLarge(f"{error.message[:1].upper()}{error.message[1:]}.") from None
+        now = web_context().clock.now()
+        prepared = prepare_events([event for _, event in decoded], now=now)
+        with transaction() as session:
+            accepted = store_events(session, prepared, now=now)
     places = [place for place, _ in decoded]
     rejected = [Rejection(places[one.index], one.id, one.error) for one in accepted.rejected]
     refused = sorted(rejected + unreadable, key=lambda one: one.index)
