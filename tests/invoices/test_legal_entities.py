@@ -97,6 +97,10 @@ def test_a_new_prefix_goes_on_counting(database: Database) -> None:
         ({"payment_term_days": 366}, "/payment_term_days"),
         ({"credit_note_prefix": "DE-"}, "/credit_note_prefix"),
         ({"last_number": 7}, "/last_number"),
+        ({"minimum_totals": {"JPY": "5.5"}}, "/minimum_totals/JPY"),
+        ({"minimum_totals": {"EUR": "-1"}}, "/minimum_totals/EUR"),
+        ({"minimum_totals": {"XYZ": "1"}}, "/currency"),
+        ({"last_below_minimum": "keep"}, "/last_below_minimum"),
     ],
 )
 def test_a_wrong_field_is_named(database: Database, changes: dict[str, Any], field: str) -> None:

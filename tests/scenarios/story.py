@@ -29,9 +29,17 @@ from tollkeeper.invoices.billing_run import BillingReport, bill_after_the_end, b
 from tollkeeper.invoices.books import check_books
 from tollkeeper.invoices.close_invoice import AfterVoid, mark_paid, void_invoice
 from tollkeeper.invoices.interim import bill_thresholds
+from tollkeeper.invoices.legal_entities import save_legal_entity
 from tollkeeper.invoices.preview import preview_invoice
 from tollkeeper.invoices.reading import get_invoice, list_lines, members_on, parts_of, shares_of, subtotals_of
-from tollkeeper.invoices.tables import PREPAID_CREDIT, Invoice, InvoiceLine, InvoiceStatus
+from tollkeeper.invoices.tables import (
+    DEFAULT_LEGAL_ENTITY,
+    PREPAID_CREDIT,
+    Invoice,
+    InvoiceLine,
+    InvoiceStatus,
+    LastBelowMinimum,
+)
 from tollkeeper.invoices.verify import verify_invoice
 from tollkeeper.metering.accept import accept_events
 from tollkeeper.metering.event import Event
@@ -346,6 +354,13 @@ class Story:
         with self.database.snapshot() as session:
             return list(session.scalars(select(Invoice.status).order_by(Invoice.sequence_number)))
 
+    def minimum(self, amount: str, currency: str, waive: str | None) -> None:
+        """Set what an invoice has to come to, and whether a last one that does not is waived."""
+        last = LastBelowMinimum.WAIVE if waive else LastBelowMinimum.ISSUE
+        changes = {"minimum_totals": {currency: amount}, "last_below_minimum": last}
+        with self.database.transaction() as session:
+            save_legal_entity(session, DEFAULT_LEGAL_ENTITY, changes)
+
     def wait(self, hours: str) -> None:
         """Wait for late events this long after a period's end."""
         self._grace = timedelta(hours=int(hours))
@@ -433,5 +448,6 @@ SENTENCES: list[tuple[str, Callable[..., None]]] = [
     (r"(\w+) is paid by (\w+)", Story.move),
     (rf"({TIME}) void (INV-\d+)( and forgive)?", Story.void),
     (rf"({TIME}) pay (INV-\d+)", Story.pay),
+    (r"no invoice below ([\d.]+) ([A-Z]{3})( and the last is waived)?", Story.minimum),
     (r"wait (\d+) hours? for late events", Story.wait),
 ]

@@ -13,7 +13,7 @@ from tollkeeper.customers.customers import family_of
 from tollkeeper.customers.tables import Customer
 from tollkeeper.errors import Conflict
 from tollkeeper.invoices.bill import Bill
-from tollkeeper.invoices.legal_entities import read_terms
+from tollkeeper.invoices.legal_entities import Terms, read_terms
 from tollkeeper.invoices.reading import get_invoice
 from tollkeeper.invoices.tables import (
     DEFAULT_LEGAL_ENTITY,
@@ -24,6 +24,7 @@ from tollkeeper.invoices.tables import (
 )
 from tollkeeper.invoices.wording import WordedLine, is_worth_a_line, word_lines
 from tollkeeper.storage.ids import new_id
+from tollkeeper.subscriptions.billing_periods import has_charges_to_come
 
 
 def draft_invoice(session: Session, payer: Customer, *, now: datetime) -> Invoice | None:
@@ -37,7 +38,8 @@ def draft_bills(session: Session, families: Sequence[Sequence[Customer]], *, now
 
     The caller has locked the payers, so that nobody else drafts from the same charges. Raises Conflict for a
     charge in another currency than the payer's, whose currency was changed or who is another one now.
-    A credit that is greater than what is due goes on waiting, and is taken off the next invoice.
+    A credit that is greater than what is due goes on waiting, and is taken off the next invoice; so does what is
+    below the seller's minimum, unless there will be no next one: then it is issued or waived, as the seller says.
     """
     terms = read_terms(session, [family[0].id for family in families])
     waiting = _waiting_of_each(session, families)
@@ -46,7 +48,7 @@ def draft_bills(session: Session, families: Sequence[Sequence[Customer]], *, now
     billed: list[tuple[BilledPeriod, Invoice]] = []
     for family, rows in zip(families, waiting, strict=True):
         _check_currency(family[0], rows)
-        if sum(row.amount_minor for row in rows) > 0:
+        if _is_issued(session, family, rows, terms, now=now):
             invoice = new_invoice(family[0], rows, now=now)
             invoice.legal_entity = terms.seller_of(family[0].id)
             bills.append(Bill(invoice, family[0], now, lines_of(invoice, sort_rows(rows, family), names)))
@@ -58,6 +60,21 @@ def draft_bills(session: Session, families: Sequence[Sequence[Customer]], *, now
     session.add_all(line for bill in bills for line in bill.lines)
     session.flush()
     return bills
+
+
+def _is_issued(
+    session: Session, family: Sequence[Customer], rows: Sequence[BilledPeriod], terms: Terms, *, now: datetime
+) -> bool:
+    """Tell whether waiting charges make an invoice now; those of a last one that the seller waives are given up."""
+    payer = family[0]
+    total = sum(row.amount_minor for row in rows)
+    if total <= 0 or total >= terms.minimum_minor(payer.id, payer.currency):
+        return total > 0
+    is_last = not has_charges_to_come(session, [member.id for member in family])
+    if is_last and terms.is_last_waived(payer.id):
+        for row in rows:
+            row.waived_at = now
+    return is_last and not terms.is_last_waived(payer.id)
 
 
 def _check_currency(payer: Customer, rows: Sequence[BilledPeriod]) -> None:
@@ -96,7 +113,7 @@ def _waiting_of_each(session: Session, families: Sequence[Sequence[Customer]]) -
     waiting: list[list[BilledPeriod]] = [[] for _ in families]
     for row in session.scalars(
         select(BilledPeriod)
-        .where(BilledPeriod.customer_id.in_(place), BilledPeriod.invoice_id.is_(None))
+        .where(BilledPeriod.customer_id.in_(place), BilledPeriod.invoice_id.is_(None), BilledPeriod.waived_at.is_(None))
         .order_by(BilledPeriod.id)
     ):
         waiting[place[row.customer_id]].append(row)

@@ -13,7 +13,8 @@ from tollkeeper.customers.customers import get_customer
 from tollkeeper.customers.tables import Customer
 from tollkeeper.errors import Conflict, InvalidInput, NotFound
 from tollkeeper.invoices.numbers import ensure_legal_entity
-from tollkeeper.invoices.tables import DEFAULT_LEGAL_ENTITY, BillingTerms, Invoice, LegalEntity
+from tollkeeper.invoices.tables import DEFAULT_LEGAL_ENTITY, BillingTerms, Invoice, LastBelowMinimum, LegalEntity
+from tollkeeper.money import parse_minor
 from tollkeeper.storage.locks import wait_for_turn
 
 KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
@@ -21,7 +22,8 @@ PREFIX = re.compile(r"[A-Z0-9][A-Z0-9/_-]{0,19}")
 MOST_DAYS = 365
 MOST_DIGITS = 12
 CHANGEABLE = (
-    "name", "address", "tax_id", "email", "payment_term_days", "number_prefix", "number_digits", "credit_note_prefix",
+    "name", "address", "tax_id", "email", "payment_term_days", "minimum_totals", "last_below_minimum",
+    "number_prefix", "number_digits", "credit_note_prefix",
 )  # fmt: skip
 
 
@@ -43,6 +45,15 @@ class Terms:
         if own is not None and own.payment_term_days is not None:
             return own.payment_term_days
         return self.entities[legal_entity].payment_term_days
+
+    def minimum_minor(self, payer_id: str, currency: str) -> int:
+        """Return what an invoice of a payer has to come to in order to be issued."""
+        minimum = self.entities[self.seller_of(payer_id)].minimum_totals.get(currency)
+        return 1 if minimum is None else max(1, parse_minor(minimum, currency, "/minimum_totals"))
+
+    def is_last_waived(self, payer_id: str) -> bool:
+        """Tell whether what is below the minimum is given up when no further invoice could carry it."""
+        return self.entities[self.seller_of(payer_id)].last_below_minimum == LastBelowMinimum.WAIVE
 
     def due_at(self, payer_id: str, legal_entity: str, *, issued_at: datetime) -> datetime:
         """Return when an invoice is due; days of 24 hours, so that no change of a clock moves it."""
@@ -86,11 +97,20 @@ def _check(changes: Mapping[str, Any]) -> None:
         check_days(changes["payment_term_days"])
     if "number_digits" in changes and not 1 <= changes["number_digits"] <= MOST_DIGITS:
         raise InvalidInput.of("/number_digits", f"has to be from 1 to {MOST_DIGITS}")
+    _check_minimum(changes)
     for field in ("number_prefix", "credit_note_prefix"):
         if field in changes and not PREFIX.fullmatch(changes[field]):
             raise InvalidInput.of(f"/{field}", "takes 1 to 20 of A-Z, 0-9, /, _ and -, such as 'DE-2026-'")
         if field in changes and changes[field][-1].isdigit():
             raise InvalidInput.of(f"/{field}", "must not end in a digit: numbers could not be told apart")
+
+
+def _check_minimum(changes: Mapping[str, Any]) -> None:
+    for currency, amount in changes.get("minimum_totals", {}).items():
+        if parse_minor(amount, currency, f"/minimum_totals/{currency}") < 0:
+            raise InvalidInput.of(f"/minimum_totals/{currency}", "must be 0 or more")
+    if changes.get("last_below_minimum", LastBelowMinimum.ISSUE) not in set(LastBelowMinimum):
+        raise InvalidInput.of("/last_below_minimum", "has to be 'issue' or 'waive'")
 
 
 def check_days(days: int) -> None:

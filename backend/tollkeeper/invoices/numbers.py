@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from tollkeeper.invoices.tables import DEFAULT_DIGITS, DEFAULT_LEGAL_ENTITY, DEFAULT_PAYMENT_TERM_DAYS, LegalEntity
+from tollkeeper.invoices.tables import (
+    DEFAULT_DIGITS,
+    DEFAULT_LEGAL_ENTITY,
+    DEFAULT_PAYMENT_TERM_DAYS,
+    LastBelowMinimum,
+    LegalEntity,
+)
 from tollkeeper.storage.upsert import insert_ignoring
 
 DEFAULT_PREFIX, DEFAULT_CREDIT_NOTE_PREFIX = "INV-", "CN-"
@@ -64,6 +70,8 @@ def ensure_legal_entity(session: Session, key: str, *, name: str = "", number_pr
         "key": key,
         "name": name or key,
         "payment_term_days": DEFAULT_PAYMENT_TERM_DAYS,
+        "minimum_totals": {},
+        "last_below_minimum": LastBelowMinimum.ISSUE,
         "number_prefix": prefix,
         "number_digits": DEFAULT_DIGITS,
         "last_number": 0,

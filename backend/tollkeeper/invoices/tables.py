@@ -38,6 +38,13 @@ class ChargeKind(StrEnum):
     ADJUSTMENT = "adjustment"
 
 
+class LastBelowMinimum(StrEnum):
+    """What becomes of a payer's last invoice if it is below the minimum: no further one could carry it."""
+
+    ISSUE = "issue"
+    WAIVE = "waive"
+
+
 class LegalEntity(Base):
     """Who sells; each has its own gap-free sequences of numbers, and the row is the lock of both."""
 
@@ -49,6 +56,8 @@ class LegalEntity(Base):
     tax_id: Mapped[str | None]
     email: Mapped[str | None]
     payment_term_days: Mapped[int] = mapped_column(default=DEFAULT_PAYMENT_TERM_DAYS)
+    minimum_totals: Mapped[dict[str, str]] = mapped_column(Json, default=dict)  # by currency, in major units
+    last_below_minimum: Mapped[str] = mapped_column(default=LastBelowMinimum.ISSUE)
     number_prefix: Mapped[str] = mapped_column(unique=True)
     number_digits: Mapped[int] = mapped_column(default=DEFAULT_DIGITS)
     last_number: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -146,6 +155,7 @@ class BilledPeriod(Base):
     The name of the charge is (subscription, term, phase, rate card, start); what it was charged is the sum
     over its revisions. A row without an invoice waits for the payer's next one if it is worth something, and
     needs no document if it is worth nothing. Voiding an invoice makes its rows wait again, unless it forgives.
+    `waived_at` says that it was given up, as too little for an invoice of its own when there was no next one.
     """
 
     __tablename__ = "billed_periods"
@@ -175,6 +185,7 @@ class BilledPeriod(Base):
     proof: Mapped[dict[str, Any]] = mapped_column(Json)
     invoice_id: Mapped[str | None] = mapped_column(ForeignKey("invoices.id"))
     billed_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    waived_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class UsageMark(Base):

@@ -45,6 +45,14 @@ def due_subscriptions(session: Session, *, now: datetime, limit: int = 100) -> S
     ).all()
 
 
+def has_charges_to_come(session: Session, customer_ids: Sequence[str]) -> bool:
+    """Tell whether any subscription of these customers has a charge that is not billed yet, now or later."""
+    to_come = select(Subscription.id).where(
+        Subscription.customer_id.in_(customer_ids), Subscription.next_due_at.is_not(None)
+    )
+    return session.scalars(to_come.limit(1)).first() is not None
+
+
 def due_periods(session: Session, subscription: Subscription, *, now: datetime) -> list[BillingPeriod]:
     """Return the charges that fell due after the mark and until `now`, by due time."""
     return lay_due_periods(load_timeline(session, subscription), now=now)

@@ -17,6 +17,7 @@ from tollkeeper.invoices.legal_entities import (
     save_legal_entity,
     set_terms,
 )
+from tollkeeper.invoices.tables import LastBelowMinimum
 from tollkeeper.web.api.conventions import endpoint
 from tollkeeper.web.api.customers import Address, Email, Name
 from tollkeeper.web.context import snapshot, transaction
@@ -37,6 +38,18 @@ class LegalEntityIn(BaseModel):
     tax_id: Annotated[str | None, Field(max_length=64, pattern=r"^[^\x00]*$")] = None
     email: Email | None = None
     payment_term_days: Days = 30
+    minimum_totals: Annotated[
+        dict[str, str],
+        Field(
+            max_length=200,
+            description="By currency: an invoice of less is not issued, its charges are carried to the next one.",
+            examples=[{"EUR": "5.00"}],
+        ),
+    ] = {}
+    last_below_minimum: Annotated[
+        LastBelowMinimum,
+        Field(description="What becomes of less than that when a payer's subscriptions have ended: issue or waive it."),
+    ] = LastBelowMinimum.ISSUE
     number_prefix: Annotated[Prefix, Field(description="Of invoices: A-Z, 0-9, /, _ and -.")] = "INV-"
     number_digits: Annotated[int, Field(ge=1, le=MOST_DIGITS, description="Least digits of a number.")] = 6
     credit_note_prefix: Annotated[Prefix, Field(description="Of credit notes, which are counted apart.")] = "CN-"
@@ -51,6 +64,8 @@ class LegalEntityOut(BaseModel):
     tax_id: str | None
     email: str | None
     payment_term_days: int
+    minimum_totals: dict[str, str]
+    last_below_minimum: str
     number_prefix: str
     number_digits: int
     last_number: int
