@@ -20,6 +20,7 @@ from tollkeeper.storage.session import Database
 pytestmark = pytest.mark.browser
 
 AXE = (Path(__file__).parent / "vendor/axe.min.js").read_text()
+SUBSCRIPTION = "/admin/customers/tess#its-subscription"  # its address has an id
 PAGES = [
     "/admin/",
     "/admin/customers",
@@ -31,6 +32,10 @@ PAGES = [
     "/admin/usage?what=meter:requests&by=customer",
     "/admin/plans",
     "/admin/plans/pro",
+    "/admin/plans/new",
+    "/admin/plans/pro/draft",
+    "/admin/plans/pro/migration",
+    SUBSCRIPTION,
     "/admin/invoices",
     "/admin/invoices/INV-000003",
     "/admin/nodes",
@@ -95,6 +100,8 @@ def open_context(chromium: Browser, signed_in: Any = None, **look: Any) -> Brows
 
 def open_page(page: Page, address: str, path: str) -> None:
     page.goto(address + path)
+    if path == SUBSCRIPTION:
+        page.locator("a[href*='/customers/tess/subscriptions/']").first.click()
     if page.locator("[data-chart]").count():
         page.locator("figure canvas").wait_for()
     if path == "/admin/":

@@ -56,7 +56,7 @@ def count_by_version(session: Session, plan_key: str, *, now: datetime) -> dict[
         .where(PlanVersion.plan_id == get_plan(session, plan_key).id, _is_not_over(now))
         .group_by(PlanVersion.version)
     )
-    return dict(row.tuple() for row in rows)
+    return {row.version: row[1] for row in rows}
 
 
 def _is_not_over(now: datetime) -> ColumnElement[bool]:
