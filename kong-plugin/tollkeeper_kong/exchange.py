@@ -76,6 +76,8 @@ class Published(msgspec.Struct, frozen=True):
 
     llm: msgspec.Raw = NOTHING
     would_refuse: WouldRefuse | None = None
+    subject: str | None = None
+    """Whom `access` attributed the request to, where that is neither its consumer nor its credential."""
 
 
 class Exchange(msgspec.Struct, frozen=True, gc=False):

@@ -57,7 +57,8 @@ class Tollkeeper:
         if wrong:
             node.counters.config_problems += 1
             log.error("config_not_usable", fields=wrong, plugin_id=str(config.get("__plugin_id"))[:64])
-        self.phases: dict[str, Callable[[], Steps]] = {"access": self.access, "log": self.log}
+        access = self.access if self._source.read_log else self.access_by_header
+        self.phases: dict[str, Callable[[], Steps]] = {"access": access, "log": self.log}
 
     @property
     def enforce(self) -> str:
@@ -68,11 +69,17 @@ class Tollkeeper:
         """Let the request pass, or answer 500 where the configuration says so."""
         return None if self._policy.fault_tolerant or phase != "access" else _exit(PLUGIN_FAILED)
 
-    def access(self) -> PdkSteps:
+    def access_by_header(self) -> PdkSteps:
+        """Write down whom the request is attributed to, then decide."""
+        subject = self._source.read((yield self._source.ask))
+        yield _subject(subject)
+        yield from self.access(subject)
+
+    def access(self, subject: str | None = None) -> PdkSteps:
         """Decide whether the request may pass."""
         policy, verdicts = self._policy, self._node.verdicts
         if policy.enforce != "off":
-            subject, known = self._fixed_subject, self._known
+            subject, known = subject or self._fixed_subject, self._known
             if subject is None:
                 subject = self._source.read((yield self._source.ask))
             for limit in verdicts.limits_of(subject):
@@ -103,10 +110,10 @@ class Tollkeeper:
 
     def _ask_more(self, exchange: Exchange) -> PdkSteps:
         """Record a request for which the log's own JSON does not say all."""
-        llm, read_log = None, self._source.read_log
-        subject = ANONYMOUS if read_log is None else read_log(exchange)
+        llm, read_log, published = None, self._source.read_log, exchange.tollkeeper
+        subject = (published and published.subject) or ANONYMOUS if read_log is None else read_log(exchange)
         try:
-            if read_log is None:
+            if read_log is None and not (published and published.subject):  # it never came to access
                 subject = self._source.read((yield self._source.ask))
             if self._policy.buffer_response and _has_json(exchange):
                 body = yield GET_RAW_BODY
@@ -163,6 +170,11 @@ class Tollkeeper:
 
 def _exit(decision: Decision) -> Call:
     return response_exit(decision.status, decision.body.decode(), decision.headers)
+
+
+def _subject(subject: str) -> Call:
+    """Write the subject into Kong's log: of the headers that Kong shows there, a client decides which are left out."""
+    return Call("kong.log.set_serialize_value", "tollkeeper.subject", subject)
 
 
 def _would_refuse(decision: Decision) -> Call:

@@ -111,7 +111,7 @@ def usage_record(exchange: Exchange, *, node: str, llm: LlmUsage | None = None, 
     """Write the usage record of a request as compact JSON.
 
     `llm` is what the caller read of the answer's body; it goes before what the logs say. `subject` is whom the request
-    is attributed to, where that is not its consumer.
+    is attributed to, where that is neither its consumer nor what `access` wrote into the log.
     """
     request, response, consumer = exchange.request, exchange.response, exchange.consumer
     route, service, origin, published = exchange.route, exchange.service, exchange.source, exchange.tollkeeper
@@ -133,7 +133,7 @@ def usage_record(exchange: Exchange, *, node: str, llm: LlmUsage | None = None, 
         _refusal(response) if origin == "kong" and response else UNSET,
         _would_refuse(published) if published else UNSET,
     )
-    subject = subject or subject_of(consumer)
+    subject = subject or (published and published.subject) or subject_of(consumer)
     time = _time(exchange.started_at)
     return _encode(UsageRecord("1.0", request.id, f"kong/{node}", "kong.request", subject, time, data))
 

@@ -66,7 +66,7 @@ KONG_FIELDS: list[dict[str, dict[str, Any]]] = [
                 "err": "must be consumer, credential, header:<name> or jwt_claim:<name>",
             },
             "description": "Whom a request is attributed to: consumer, credential, header:<name> or jwt_claim:<name>. "
-            "The last two cost one more round trip in the log phase and trust what the client sent.",
+            "The last two cost one more round trip in access and trust what the client sent.",
         }
     },
     {

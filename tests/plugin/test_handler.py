@@ -218,9 +218,12 @@ def test_the_subject_is_what_the_configuration_names(
     kong = {f"kong.{method}": answer for method, answer in answers.items()}
     node.know(mapped(subject, spent()))
     plugin = node.plugin(subject_from=subject_from)
-    asked = run(plugin.access(), kong)
+    asked = run(plugin.phases["access"](), kong)
     assert asked.exit is not None, "the limit of this very subject is decided"
-    assert len(asked.calls) == 2
+    published = [arguments for method, arguments in asked.calls if method == "kong.log.set_serialize_value"]
+    is_from_header = subject_from.startswith(("header", "jwt"))
+    assert published == ([["tollkeeper.subject", subject]] if is_from_header else [])
+    assert len(asked.calls) == (3 if is_from_header else 2)
 
 
 def test_the_record_s_subject_is_the_one_that_access_decided_on(node: TestNode) -> None:
@@ -236,6 +239,20 @@ def test_the_record_s_subject_is_the_one_that_access_decided_on(node: TestNode) 
     run(node.plugin(subject_from="jwt_claim:sub").log(), bearer)
     subjects = [record["subject"] for record in node.records()]
     assert subjects == [f"credential:{credential}", "header:x-team:red", "jwt_claim:sub:acme-7"]
+
+
+def test_the_record_takes_the_subject_that_access_wrote_down_and_asks_no_more(node: TestNode) -> None:
+    """Kong saves a hundred headers for its log phase: a client that sends more could make the named one disappear."""
+    serialized = json.dumps(json.loads(SERIALIZED) | {"tollkeeper": {"subject": "header:x-team:red"}})
+    kong = {"kong.log.serialize": serialized, "kong.request.get_header": None}
+    assert run(node.plugin(subject_from="header:x-team").log(), kong).methods == ["log.serialize"]
+    assert [record["subject"] for record in node.records()] == ["header:x-team:red"]
+
+
+def test_without_enforcement_a_header_s_subject_is_written_down_all_the_same(node: TestNode) -> None:
+    plugin = node.plugin(enforce="off", subject_from="header:x-team")
+    asked = run(plugin.phases["access"](), {"kong.request.get_header": "red"})
+    assert asked.methods == ["request.get_header", "log.set_serialize_value"]
 
 
 # Records

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from tests.gateway.__main__ import build_gateway
 from tests.gateway.running import eventually, get, running_upstream
@@ -95,3 +96,35 @@ def test_both_captures_make_the_same_record_of_every_kind_of_request(tmp_path: P
     assert sorted(record["data"]["status"] for record in followed) == [200, 200, 200, 401, 404, 404, 404, 499]
     llm = [record["data"]["llm"] for record in followed if "llm" in record["data"]]
     assert [(one["stream"], one["estimated"]) for one in llm] == [(False, False), (True, False), (True, True)]
+
+
+BY_TEAM = """
+_format_version: "3.0"
+services: [{name: flights, url: "http://127.0.0.1:1", routes: [{name: flights, paths: [/flights], strip_path: false}]}]
+plugins:
+  - {name: tollkeeper, config: {enforce: "%s", subject_from: "header:x-team"}}
+  - {name: file-log, config: {path: /dev/null}}
+"""
+
+
+@pytest.mark.parametrize("enforce", ["on", "off"])
+def test_a_client_cannot_hide_its_subject_behind_a_hundred_headers(tmp_path: Path, enforce: str) -> None:
+    """The team's header stands behind them, as where a proxy adds it; Kong saves a hundred for its log phase."""
+    log, config = tmp_path / "records.json", tmp_path / "kong.yml"
+    config.write_text(BY_TEAM % enforce)
+
+    async def main() -> None:
+        async with plugin_server(tmp_path) as socket, running_upstream(build_app()) as upstream:
+            gateway = build_gateway(
+                config=config, plugin_socket=str(socket), file_log=log, upstreams=[f"flights=127.0.0.1:{upstream}"]
+            )
+            port = await gateway.start("127.0.0.1", 0)
+            await get(port, "/flights", **{f"x_junk_{number}": "y" for number in range(120)}, x_team="red")
+            await gateway.stop()
+
+    asyncio.run(main())
+    (line,) = log.read_bytes().splitlines()
+    followed = json.loads(usage_record(exchange_from_serialize(line), node="node-7"))
+    (sent,) = spooled(tmp_path / "spool")
+    assert followed["subject"] == sent["subject"] == "header:x-team:red"
+    assert without_latency(followed) == without_latency(sent)
