@@ -11,7 +11,7 @@ from hashlib import shake_128
 from itertools import groupby, islice
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, delete, select
+from sqlalchemy import ColumnElement, and_, delete, insert, select
 from sqlalchemy.orm import Session
 
 from tollkeeper.metering.digest_tables import DigestPart, EventDigest
@@ -19,7 +19,7 @@ from tollkeeper.metering.event import microseconds_of
 from tollkeeper.metering.numbers import SetNumbers
 from tollkeeper.metering.rows import EventRow
 from tollkeeper.storage.locks import wait_for_turn
-from tollkeeper.storage.upsert import insert_into
+from tollkeeper.storage.upsert import insert_into, table_of
 
 DAY_US = 86_400_000_000
 # SHAKE128 gives 168 bytes for one run of its permutation.
@@ -92,7 +92,7 @@ def keep_digests(session: Session, batch_id: int, stored: Stored, *, now: dateti
             found[1] += digest
     packed = [DAY_OF_BATCH.pack(microseconds_of(now) // DAY_US)]
     packed += [SUM.pack(*key, events, _to_bytes(total)) for key, (events, total) in sorted(sums.items())]
-    session.execute(insert_into(session, DigestPart).values(batch_id=batch_id, sums=b"".join(packed)))
+    session.connection().execute(insert(table_of(DigestPart)), {"batch_id": batch_id, "sums": b"".join(packed)})
 
 
 def fold_digests(session: Session) -> int:

@@ -9,21 +9,34 @@ from sqlalchemy.orm import Session
 from tollkeeper.metering.rows import EventKey, EventRow, StoredAlready
 from tollkeeper.metering.totals import TotalRow
 
-# The temporary table lives as long as the pooled connection; each commit empties it.
+# The temporary table lives as long as the connection; each commit empties it. All in one message, each time: between
+# us and the server a pooler may give every transaction another connection.
 STAGE = """
+    SET LOCAL client_min_messages = warning;
     CREATE TEMPORARY TABLE IF NOT EXISTS event_stage (
       time_us bigint, source_id integer, id_key bytea, set_id bigint, id_text text, payload bytea
-    ) ON COMMIT DELETE ROWS
+    ) ON COMMIT DELETE ROWS;
+    DELETE FROM event_stage
 """
 COPY_EVENTS = "COPY event_stage (time_us, source_id, id_key, set_id, id_text, payload) FROM STDIN (FORMAT binary)"
-# Sorted, so that two transactions that bring the same events wait for each other in one order.
+# Sorted, so that two transactions that bring the same events wait for each other in one order. Only what was there
+# comes back: nearly always nothing.
 INSERT = """
-    INSERT INTO events (time_us, source_id, id_key, set_id, id_text, payload)
-    SELECT time_us, source_id, id_key, set_id, id_text, payload FROM event_stage
-    ORDER BY time_us, source_id, id_key
-    ON CONFLICT DO NOTHING
-    RETURNING time_us, source_id, id_key
+    WITH new AS (
+      INSERT INTO events (time_us, source_id, id_key, set_id, id_text, payload)
+      SELECT time_us, source_id, id_key, set_id, id_text, payload FROM event_stage
+      ORDER BY time_us, source_id, id_key
+      ON CONFLICT DO NOTHING
+      RETURNING time_us, source_id, id_key
+    )
+    SELECT time_us, source_id, id_key FROM event_stage
+    WHERE NOT EXISTS (
+      SELECT FROM new
+      WHERE (new.time_us, new.source_id, new.id_key)
+        = (event_stage.time_us, event_stage.source_id, event_stage.id_key)
+    )
 """
+# A statement of its own, whose snapshot sees what another transaction has committed since.
 FIND = """
     SELECT e.time_us, e.source_id, e.id_key, e.set_id, e.payload
     FROM event_stage s JOIN events e USING (time_us, source_id, id_key)
@@ -46,22 +59,19 @@ def append_events(session: Session, rows: Sequence[EventRow]) -> dict[EventKey, 
     ON CONFLICT waits for another transaction that is inserting the same key, so of two processes that bring
     one event exactly one counts it.
     """
-    connection = _driver(session)
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL client_min_messages = warning")
+    with _driver(session).cursor() as cursor:
         cursor.execute(STAGE)
-        cursor.execute("DELETE FROM event_stage")
         with cursor.copy(COPY_EVENTS) as copy:
             copy.write(pack_events(rows))
         cursor.execute(INSERT, binary=True)
-        if cursor.rowcount == len(rows):
+        there = {EventKey(*record) for record in cursor}
+        if not there:
             return {}
-        new = {EventKey(*record) for record in cursor}
         cursor.execute(FIND, binary=True)
         return {
             key: StoredAlready(set_id, payload)
             for *parts, set_id, payload in cursor
-            if (key := EventKey(*parts)) not in new
+            if (key := EventKey(*parts)) in there
         }
 
 

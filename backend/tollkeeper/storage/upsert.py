@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Session
 
@@ -19,6 +20,13 @@ def insert_ignoring(session: Session, table: type[DeclarativeBase], rows: Sequen
     """Insert the rows whose unique keys are not there yet; sort them, so that two writers cannot deadlock."""
     if rows:
         session.execute(insert_into(session, table).on_conflict_do_nothing(), rows)
+
+
+def table_of(entity: type[DeclarativeBase]) -> Table:
+    """Return the table that an entity stands for."""
+    table = entity.__table__
+    assert isinstance(table, Table)
+    return table
 
 
 def is_postgresql(session: Session) -> bool:
