@@ -19,7 +19,7 @@ from tollkeeper_kong.finding import Finding
 from tollkeeper_kong.registration import examine_registration
 from tollkeeper_kong.schema import NAME
 from tollkeeper_kong.settings import BackendSettings, SpoolSettings
-from tollkeeper_kong.shipper_state import load_counters
+from tollkeeper_kong.shipper_state import ShipperCounters, load_counters
 from tollkeeper_kong.spool_space import SpoolSpace
 
 ANSWER_SECONDS = 2.0
@@ -116,8 +116,22 @@ def examine_spool(settings: SpoolSettings) -> Iterator[Finding]:
     if backlog.oldest_age_seconds > OLD_RECORD_SECONDS:
         reason = shipped.last_error or "no shipper has said why"
         yield Finding("warning", "shipper", f"{text}; {reason}", "see the backend below; is a shipper running?")
+    elif shipped.last_error:
+        yield Finding("warning", "shipper", f"{text}; {shipped.last_error}", "records are kept; see the backend below")
     else:
         yield Finding("ok", "shipper", text)
+    yield from _losses(directory, shipped)
+
+
+def _losses(directory: Path, shipped: ShipperCounters) -> Iterator[Finding]:
+    """Tell what was not billed since the spool was made."""
+    if shipped.lost_to_damage:
+        advice = "the disk fails: replace it; a second capture (file-log) may still hold them"
+        yield Finding("warning", "spool", f"{shipped.lost_to_damage} records were lost to damage", advice)
+    if shipped.set_aside_forgotten:
+        advice = "read the newer ones before they go too: docs/durability.md, Records that were set aside"
+        text = f"{shipped.set_aside_forgotten} refused records were deleted to make room"
+        yield Finding("warning", "shipper", text, advice)
     if shipped.set_aside:
         advice = f"each is in {directory / 'rejected'} with the backend's reason"
         yield Finding("warning", "shipper", f"the backend refused {shipped.set_aside} records", advice)

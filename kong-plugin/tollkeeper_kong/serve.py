@@ -61,7 +61,11 @@ def serve(settings: ServeSettings) -> None:
         stack.callback(close_spool, spool)  # the first to end: whoever stops us may not wait for the rest
         sys.setswitchinterval(SWITCH_SECONDS)
         gc.freeze()  # what is here now stays; the collector need not look at it
-        server.serve(started=lambda: log.info("serving", socket=str(settings.socket_path), pid=os.getpid()))
+        try:
+            server.serve(started=lambda: log.info("serving", socket=str(settings.socket_path), pid=os.getpid()))
+        except OSError as error:  # Kong starts us again every second: say what is wrong in one line
+            tell_unpublished(settings, error)
+            sys.exit(1)
         log.info("ending", reason=server.stop_reason)
 
 
@@ -130,3 +134,8 @@ def close_spool(spool: Spool) -> None:
 def tell_failure(where: str, error: BaseException) -> None:
     """Log a handler's failure, without its text: it may quote a request."""
     log.error("handler_failed", where=where, error=whereabouts(error))
+
+
+def tell_unpublished(settings: ServeSettings, error: OSError) -> None:
+    """Log why nobody can connect."""
+    log.error("socket_not_published", socket=str(settings.socket_path), error=str(error))

@@ -113,6 +113,15 @@ def test_records_that_the_backend_refused_and_a_full_disk_are_told(tmp_path: Pat
     assert str(tmp_path / "rejected") in refused.advice
 
 
+def test_losses_and_a_shipper_that_fails_are_told_before_anything_is_old(tmp_path: Path) -> None:
+    counters = {"set_aside_forgotten": 3, "lost_to_damage": 4, "last_error": "KeyRefused: 403"}
+    (tmp_path / "shipper.json").write_text(json.dumps(counters))
+    found = [finding.text for finding in examine_spool(SpoolSettings(tmp_path, 1, "group")) if finding.level != "ok"]
+    assert any("KeyRefused: 403" in text for text in found)
+    assert "4 records were lost to damage" in found
+    assert "3 refused records were deleted to make room" in found
+
+
 def test_a_refused_key_a_stranger_and_an_absent_backend_get_advice_of_their_own(backend: BackendStub) -> None:
     (refused,) = examine_backend(BackendSettings(backend.url, ApiKey(value="tk_wrong"), "node-7"))
     assert "keys create" in refused.advice

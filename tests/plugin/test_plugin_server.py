@@ -228,6 +228,15 @@ def test_sigterm_ends_the_server_and_its_shipper_and_leaves_every_record_on_disk
     assert len(house.backend.records) == 31
 
 
+def test_a_socket_that_cannot_be_published_is_told_in_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tollkeeper_kong", "serve", "--no-shipper", "--metrics", "off"]
+    command += ["--socket", str(tmp_path / "nowhere/t.sock"), "--spool-dir", str(tmp_path / "spool")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    told = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert ended.returncode == 1
+    assert [line["socket"] for line in told if line["event"] == "socket_not_published"] == [command[-3]]
+
+
 def test_the_heartbeat_tells_what_the_two_phases_did(house: House) -> None:
     consumer_of(house)
     assert wait_until(lambda: any(beat["counters"]["log"] >= 1 for beat in house.backend.beats), 25)
