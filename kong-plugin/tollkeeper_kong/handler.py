@@ -4,10 +4,12 @@
 waits for a file, the network or a lock. What each asks of Kong is a round trip, counted in docs/plugin.md.
 """
 
+import time
 from collections.abc import Callable, Generator
 from typing import Any
 
 import structlog
+from msgspec.structs import replace
 
 from tollkeeper_kong.exchange import Exchange, NotAnExchange, exchange_from_serialize, header_text
 from tollkeeper_kong.instances import Config
@@ -22,10 +24,12 @@ from tollkeeper_kong.subject import subject_source
 
 SERIALIZE = Call("kong.log.serialize")
 GET_ROUTE = Call("kong.router.get_route")
+GET_SERVICE = Call("kong.router.get_service")
 GET_METHOD = Call("kong.request.get_method")
 ENABLE_BUFFERING = Call("kong.service.request.enable_buffering")
 GET_RAW_BODY = Call("kong.service.response.get_raw_body")
 RETRY_SECONDS = 5
+NAMES_SECONDS = 60.0
 PLUGIN_FAILED = refuse_by_policy("plugin_failed", 500, "An unexpected error occurred.", docs_url=None)
 
 log = structlog.get_logger()
@@ -42,7 +46,10 @@ class Tollkeeper:
         self._counters = node.counters
         self._policy, wrong = read_policy(config)
         scope = read_scope(config)
-        self._known = RequestScope(route_id=scope.route_id, service_id=scope.service_id)
+        self._known = RequestScope(route_id=scope.route_id, service_id=scope.service_id, model=self._policy.model)
+        self._route = self._known  # and what Kong told of it; service names by id: for a minute
+        self._service_names: dict[str | None, str] = {}
+        self._names_until = 0.0
         self._source = subject_source(self._policy.subject_from)
         by_consumer = self._policy.subject_from == "consumer"
         self._fixed_subject = f"consumer:{scope.consumer_id}" if by_consumer and scope.consumer_id else None
@@ -136,21 +143,33 @@ class Tollkeeper:
 
     def _learn(self, subject: str) -> Generator[Call, Any, RequestScope]:
         """Ask Kong for what the limits of a subject turn on and the configuration does not say."""
-        known = self._known
-        route_id, service_id, method = known.route_id, known.service_id, None
         scopes = [limit.terms.scope for limit in self._node.verdicts.limits_of(subject)]
-        by_route = route_id is None and any(scope.routes or scope.has_by_id[0] for scope in scopes)
-        by_service = service_id is None and any(scope.services or scope.has_by_id[1] for scope in scopes)
-        route_name = None
-        if by_route or by_service:
+        if time.monotonic() >= self._names_until:  # Kong may have renamed them
+            self._names_until = time.monotonic() + NAMES_SECONDS
+            self._route, self._service_names = self._known, {}
+        known = self._route
+        if any(scope.needs_route(known) for scope in scopes):
             route = yield GET_ROUTE
-            if isinstance(route, dict):
-                route_id, route_name = route.get("id"), route.get("name")
-                service = route.get("service")
-                service_id = service.get("id") if isinstance(service, dict) else service_id
+            known = _with_route(known, route if isinstance(route, dict) else {})
+            if self._known.route_id is not None:  # all that comes here is of one route
+                self._route = known
+        if any(scope.needs_service_name(known) for scope in scopes):
+            name = yield from self._service_name(known.service_id)
+            known = replace(known, service_name=name)
         if any(scope.methods for scope in scopes):
             method = yield GET_METHOD
-        return RequestScope(route_id=route_id, route_name=route_name, service_id=service_id, method=method)
+            known = replace(known, method=method)
+        return known
+
+    def _service_name(self, service_id: str | None) -> Generator[Call, Any, str]:
+        """Return the name of the request's service; '' if it has none."""
+        name = self._service_names.get(service_id)
+        if name is None:
+            service = yield GET_SERVICE
+            name = (service.get("name") if isinstance(service, dict) else None) or ""
+            if service_id is not None:
+                self._service_names[service_id] = name
+        return name
 
     def _usage_of(self, body: Any, exchange: Exchange) -> LlmUsage | None:
         if isinstance(body, str):
@@ -166,6 +185,17 @@ class Tollkeeper:
         if exchange.source == "upstream" or _is_ours(exchange):
             counters.recorded_after_access += 1
         self._node.spool.append(usage_record(exchange, node=self._node.name, llm=llm, subject=subject))
+
+
+def _with_route(known: RequestScope, route: dict[str, Any]) -> RequestScope:
+    service = route.get("service")
+    found = service.get("id") if isinstance(service, dict) else None
+    return replace(
+        known,
+        route_id=known.route_id or route.get("id"),
+        route_name=route.get("name") or "",  # not None: it was asked for
+        service_id=known.service_id or found,
+    )
 
 
 def _exit(decision: Decision) -> Call:

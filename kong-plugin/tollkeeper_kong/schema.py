@@ -22,6 +22,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     buffer_response: bool = False
     quota_headers: bool = False
     docs_url: str | None = None
+    model: str | None = None
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -132,6 +133,13 @@ KONG_FIELDS: list[dict[str, dict[str, Any]]] = [
         "docs_url": {
             "type": "string",
             "description": "A page for the people behind refused requests; it is named in the answer.",
+        }
+    },
+    {
+        "model": {
+            "type": "string",
+            "description": "The LLM model behind this route, as limits name it. Without it a limit on models refuses "
+            "nothing here: the model is known with the answer only.",
         }
     },
 ]

@@ -40,6 +40,19 @@ class Scope(msgspec.Struct, frozen=True):
     """Route ids and service ids: a request matches by its id or by its name."""
     is_any: bool
 
+    def needs_route(self, request: RequestScope) -> bool:
+        """Whether this part turns on the request's route, or on the service that its route leads to, not known yet."""
+        route_ids, service_ids = self.has_by_id
+        if request.route_name is None and self.routes:
+            return request.route_id is None or request.route_id not in route_ids
+        return (request.route_id is None and bool(route_ids)) or (
+            request.service_id is None and request.route_name is None and bool(service_ids or self.services)
+        )
+
+    def needs_service_name(self, request: RequestScope) -> bool:
+        """Whether this part names services and the request's id is none of theirs; its name may be."""
+        return bool(self.services) and request.service_name is None and request.service_id not in self.has_by_id[1]
+
     def covers(self, request: RequestScope) -> bool:
         """Whether a request is in this part; what is unknown of it is in no part that names it."""
         route_ids, service_ids = self.has_by_id

@@ -72,6 +72,37 @@ def test_a_limit_on_a_service_is_decided_by_the_route_s_service(node: TestNode) 
     assert run(node.plugin(service_id="service-1").access()).methods == ["client.get_consumer", "response.exit"]
 
 
+def test_a_limit_on_a_name_binds_where_the_backend_has_never_read_kong_and_knows_no_id(node: TestNode) -> None:
+    kong = {**KONG, "kong.router.get_service": {"id": "service-1", "name": "flights-api"}}
+    node.know(mapped(f"consumer:{ALICE}", spent(routes=("flights",))))
+    assert run(node.plugin(route_id="route-1").access(), kong).exit is not None
+    node.know(mapped(f"consumer:{ALICE}", spent(services=("flights-api",))))
+    assert run(node.plugin().access(), kong).exit is not None
+    assert run(node.plugin(service_id="service-1").access(), kong).exit is not None
+    node.know(mapped(f"consumer:{ALICE}", spent(services=("bookings-api",), service_ids=("service-9",))))
+    assert run(node.plugin().access(), kong).exit is None
+
+
+def test_a_configuration_of_a_route_or_service_asks_for_its_name_once(node: TestNode) -> None:
+    kong = {**KONG, "kong.router.get_service": {"id": "service-1", "name": "flights-api"}}
+    node.know(mapped(f"consumer:{ALICE}", spent(routes=("other",), services=("other",))))
+    plugin = node.plugin(route_id="route-1", service_id="service-1", consumer_id=ALICE)
+    assert run(plugin.access(), kong).methods == ["router.get_route", "router.get_service"]
+    assert run(plugin.access(), kong).methods == []
+    plugin = node.plugin(consumer_id=ALICE)
+    assert run(plugin.access(), kong).methods == ["router.get_route", "router.get_service"]
+    assert run(plugin.access(), kong).methods == ["router.get_route"], "the next request may be of another route"
+
+
+def test_a_limit_on_models_binds_where_the_configuration_names_the_model(node: TestNode) -> None:
+    node.know(mapped(f"consumer:{ALICE}", spent(models=("gpt-4o", "gpt-4o-mini"))))
+    assert run(node.plugin(model="gpt-4o").access()).exit is not None
+    assert run(node.plugin(model="o3").access()).exit is None
+    assert run(node.plugin().access()).exit is None, "the model is not known before the answer"
+    node.know(mapped(f"consumer:{ALICE}", spent(models=("gpt-4o",), routes=("flights",))))
+    assert run(node.plugin(model="gpt-4o").access()).exit is not None
+
+
 def test_a_limit_on_methods_asks_for_the_method(node: TestNode) -> None:
     node.know(mapped(f"consumer:{ALICE}", spent(methods=("POST",))))
     assert run(node.plugin().access()).methods == ["client.get_consumer", "request.get_method"]
