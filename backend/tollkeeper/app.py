@@ -15,6 +15,7 @@ import tollkeeper.entitlements.tables
 import tollkeeper.invoices.immutable
 import tollkeeper.invoices.tables
 import tollkeeper.kong.tables
+import tollkeeper.metering.keeping_tables
 import tollkeeper.metering.tables
 import tollkeeper.notifications.tables
 import tollkeeper.payments.tables
@@ -72,6 +73,7 @@ TABLES: tuple[ModuleType, ...] = (
     tollkeeper.invoices.tables,
     tollkeeper.entitlements.tables,
     tollkeeper.kong.tables,
+    tollkeeper.metering.keeping_tables,
     tollkeeper.metering.tables,
     tollkeeper.notifications.tables,
     tollkeeper.payments.tables,

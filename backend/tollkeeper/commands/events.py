@@ -2,18 +2,24 @@
 
 import json
 import sys
+from collections import Counter
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import click
 from sqlalchemy.orm import Session
 
+from tollkeeper.clock import SystemClock
 from tollkeeper.commands.database import open_database
 from tollkeeper.customers.customers import get_customer
 from tollkeeper.customers.subjects import subjects_of_customer
+from tollkeeper.errors import InvalidInput
+from tollkeeper.metering.export_days import State, check_days, export_days, note_export
 from tollkeeper.metering.export_events import export_events
 from tollkeeper.metering.findings import Finding, Range, Verified
+from tollkeeper.metering.parquet_files import require_parquet
 from tollkeeper.metering.verify import verify_events, whole_range
+from tollkeeper.storage.test_clock import read_offset
 
 EPOCH = date(1970, 1, 1)
 DAY = click.DateTime(["%Y-%m-%d"])
@@ -21,7 +27,7 @@ DAY = click.DateTime(["%Y-%m-%d"])
 
 @click.group()
 def events() -> None:
-    """Stored events: verify, export."""
+    """Stored events: verify, export, check an export."""
 
 
 @events.command("verify")
@@ -45,18 +51,74 @@ def verify_command(first: datetime | None, end: datetime | None, customer: str |
 
 
 @events.command("export")
-@click.argument("path", type=click.Path(path_type=Path, dir_okay=False, writable=True))
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--format", "kind", type=click.Choice(["jsonl", "parquet"]), default="jsonl", help="parquet: PATH is a folder."
+)
 @click.option("--from", "first", type=DAY, metavar="DAY", help="First day, in UTC; by default that of the first event.")
 @click.option("--to", "end", type=DAY, metavar="DAY", help="Day after the last; by default after the last event.")
 @click.option("--customer", help="Only events of subjects that are or were this customer's (key or id).")
-def export_command(path: Path, first: datetime | None, end: datetime | None, customer: str | None) -> None:
-    """Write stored events to PATH (.jsonl.gz), a CloudEvent a line, as they were received.
+def export_command(path: Path, kind: str, first: datetime | None, end: datetime | None, customer: str | None) -> None:
+    """Write stored events to PATH, as they were received.
 
-    The same events give the same bytes. POST /api/v1/events takes the lines back.
+    jsonl: one file (.jsonl.gz), a CloudEvent a line. The same events give the same bytes, and POST /api/v1/events
+    takes the lines back.
+
+    parquet: a folder with a file for each day that is over, and manifest.json with their digests, each proved by
+    reading it back. Days that the folder holds are not written again unless their events changed. Needs the extra
+    `parquet`. `tollkeeper events check-export` checks the folder later.
     """
+    if kind == "parquet":
+        _export_parquet(path, first, end, customer)
+        return
+    if path.is_dir():
+        raise InvalidInput.of("/path", f"{path} is a folder; name a file, or say --format parquet")
     with open_database() as database, database.snapshot() as session:
         written = export_events(session, _range(session, first, end, customer), path)
     click.echo(f"{written.events} events in {path}; SHA-256 of the lines: {written.sha256}")
+
+
+@events.command("check-export")
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line; the last one is the summary.")
+def check_export_command(folder: Path, *, as_json: bool) -> None:
+    """Recompute the digests of an export's files from their rows and compare them with those in the store.
+
+    Reports each day that is not equal, and ends with 1 if a file was changed or is not what the store accepted. Days
+    that grew since are no difference: export them again.
+    """
+    require_parquet()
+    counts: Counter[State] = Counter()
+    with open_database() as database, database.snapshot() as session:
+        for checked in check_days(session, folder):
+            counts[checked.state] += 1
+            if as_json:
+                click.echo(json.dumps(checked._asdict()))
+            elif checked.state != State.EQUAL:
+                click.echo(f"{checked.state:12}  {checked.day}  {checked.detail}")
+    if as_json:
+        click.echo(json.dumps({state.value: counts[state] for state in State}))
+    else:
+        click.echo(f"{counts[State.EQUAL]} of {counts.total()} days are equal to what was accepted")
+    sys.exit(1 if counts[State.CHANGED_FILE] or counts[State.DIFFERS] else 0)
+
+
+def _export_parquet(folder: Path, first: datetime | None, end: datetime | None, customer: str | None) -> None:
+    if customer is not None:
+        raise InvalidInput.of("/customer", "a Parquet export holds whole days; leave it out, or say --format jsonl")
+    if folder.exists() and not folder.is_dir():
+        raise InvalidInput.of("/path", f"{folder} is a file; name a folder")
+    require_parquet()
+    days = written = count = 0
+    with open_database() as database, database.snapshot() as session:
+        now = SystemClock().now() + read_offset(session)
+        wanted = _range(session, first, end, None)
+        wanted = wanted._replace(end_day=min(wanted.end_day, (now.date() - EPOCH).days))
+        for exported in export_days(session, wanted, folder):
+            with database.transaction() as writing:
+                note_export(writing, exported, now=now)
+            days, written, count = days + 1, written + exported.is_new, count + exported.entry.events
+    click.echo(f"{count} events of {days} days in {folder}, {written} days written now")
 
 
 def _range(session: Session, first: datetime | None, end: datetime | None, customer: str | None) -> Range:
