@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tollkeeper.errors import Unavailable
-from tollkeeper.metering.digests import MODULUS_MASK, DigestSum, commitment_of, event_digest
-from tollkeeper.metering.dimensions import split_data
+from tollkeeper.metering.commitments import commitment_of
+from tollkeeper.metering.digests import MODULUS_MASK, DigestSum, event_digest
+from tollkeeper.metering.dimensions import SetKey, split_data
 from tollkeeper.metering.event import EventRefused
-from tollkeeper.metering.numbers import SetKey
 from tollkeeper.metering.read import ReadEvent
 from tollkeeper.metering.rows import id_of, key_of_id
 

@@ -166,6 +166,15 @@ CREATE INDEX ix_kong_routes_name ON kong_routes (name);
 
 CREATE INDEX ix_kong_routes_service_id ON kong_routes (service_id);
 
+CREATE TABLE event_exports (
+  day INTEGER NOT NULL,
+  events BIGINT NOT NULL,
+  digest BYTEA NOT NULL,
+  sha256 VARCHAR NOT NULL,
+  exported_at TIMESTAMP WITH TIME ZONE NOT NULL,
+  CONSTRAINT pk_event_exports PRIMARY KEY (day)
+);
+
 CREATE TABLE event_sources (
   id SERIAL NOT NULL,
   source VARCHAR NOT NULL,
