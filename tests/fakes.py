@@ -265,6 +265,7 @@ def route(account: FakeStripe, method: str, path: str, tree: dict[str, Any]) -> 
         "POST invoices finalize/id": _finalize,
         "POST invoices void/id": _void,
         "POST invoices pay/id": _pay,
+        "POST invoices mark_uncollectible/id": _give_up,
     }
     return acts[name](account, tree, *parts[1:2])
 
@@ -379,6 +380,14 @@ def _pay(account: FakeStripe, tree: dict[str, Any], invoice_id: str) -> dict[str
     if invoice["status"] not in {"open", "uncollectible"}:
         raise Refused(400, "invalid_request_error", "It cannot be paid.")
     invoice.update(status="paid", amount_paid=invoice["amount_due"])
+    return invoice
+
+
+def _give_up(account: FakeStripe, tree: dict[str, Any], invoice_id: str) -> dict[str, Any]:
+    invoice = _invoice(account, invoice_id)
+    if invoice["status"] != "open":
+        raise Refused(400, "invalid_request_error", "It is not open.")
+    invoice["status"] = "uncollectible"
     return invoice
 
 

@@ -17,6 +17,7 @@ from stripe.params import (
     InvoiceFinalizeInvoiceParams,
     InvoiceLineItemListParams,
     InvoiceListParams,
+    InvoiceMarkUncollectibleParams,
     InvoicePayParams,
     InvoiceVoidInvoiceParams,
 )
@@ -35,6 +36,7 @@ OPERATIONS: dict[tuple[str, str], Any] = {
     ("POST", r"/v1/invoices/[^/]+/finalize"): InvoiceFinalizeInvoiceParams,
     ("POST", r"/v1/invoices/[^/]+/void"): InvoiceVoidInvoiceParams,
     ("POST", r"/v1/invoices/[^/]+/pay"): InvoicePayParams,
+    ("POST", r"/v1/invoices/[^/]+/mark_uncollectible"): InvoiceMarkUncollectibleParams,
 }
 # They are options of the SDK's call, not parameters on the wire.
 NOT_ON_THE_WIRE = frozenset(RequestOptions.__annotations__)

@@ -13,6 +13,7 @@ import tollkeeper.credits.tables
 import tollkeeper.customers.tables
 import tollkeeper.entitlements.tables
 import tollkeeper.invoices.immutable
+import tollkeeper.invoices.payment_tables
 import tollkeeper.invoices.tables
 import tollkeeper.kong.tables
 import tollkeeper.metering.keeping_tables
@@ -44,6 +45,7 @@ from tollkeeper.web.api import customers as api_customers
 from tollkeeper.web.api import entitlements as api_entitlements
 from tollkeeper.web.api import events as api_events
 from tollkeeper.web.api import gateway as api_gateway
+from tollkeeper.web.api import invoice_payments as api_invoice_payments
 from tollkeeper.web.api import invoices as api_invoices
 from tollkeeper.web.api import kong as api_kong
 from tollkeeper.web.api import legal_entities as api_legal_entities
@@ -71,6 +73,7 @@ TABLES: tuple[ModuleType, ...] = (
     tollkeeper.credits.tables,
     tollkeeper.customers.tables,
     tollkeeper.invoices.tables,
+    tollkeeper.invoices.payment_tables,
     tollkeeper.entitlements.tables,
     tollkeeper.kong.tables,
     tollkeeper.metering.keeping_tables,
@@ -105,6 +108,7 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     api_customers.blueprint,
     api_credits.blueprint,
     api_invoices.blueprint,
+    api_invoice_payments.blueprint,
     api_legal_entities.blueprint,
     api_payments.blueprint,
 )

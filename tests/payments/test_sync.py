@@ -11,7 +11,8 @@ from tests.payments.conftest import NOW
 from tests.scenarios.story import Story
 from tollkeeper.customers.customers import update_customer
 from tollkeeper.errors import InvalidInput
-from tollkeeper.invoices.close_invoice import mark_paid, void_invoice
+from tollkeeper.invoices.close_invoice import void_invoice
+from tollkeeper.invoices.pay import mark_paid
 from tollkeeper.invoices.reading import get_invoice
 from tollkeeper.invoices.tables import Invoice
 from tollkeeper.payments.books import check_stripe

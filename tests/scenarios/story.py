@@ -9,6 +9,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from tests.scenarios.document_acts import DOCUMENT_SENTENCES, TIME
+from tests.scenarios.document_acts import instant as _instant
 from tests.scenarios.plan_text import read_agreement, read_plan
 from tollkeeper.catalog.add_on_spec import AddOnSpec
 from tollkeeper.catalog.draft import create_plan_draft
@@ -27,9 +29,10 @@ from tollkeeper.customers.map_consumer import map_consumer
 from tollkeeper.customers.tables import Customer
 from tollkeeper.invoices.billing_run import BillingReport, bill_after_the_end, bill_due_periods
 from tollkeeper.invoices.books import check_books
-from tollkeeper.invoices.close_invoice import AfterVoid, mark_paid, void_invoice
+from tollkeeper.invoices.close_invoice import AfterVoid, void_invoice
 from tollkeeper.invoices.interim import bill_thresholds
 from tollkeeper.invoices.legal_entities import save_legal_entity
+from tollkeeper.invoices.pay import mark_paid
 from tollkeeper.invoices.preview import preview_invoice
 from tollkeeper.invoices.reading import get_invoice, list_lines, members_on, parts_of, shares_of, subtotals_of
 from tollkeeper.invoices.tables import (
@@ -58,7 +61,6 @@ from tollkeeper.subscriptions.tables import Subscription
 from tollkeeper.subscriptions.undo import undo
 
 BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)
-TIME = r"\d{4}-\d\d-\d\d(?: \d\d:\d\d(?::\d\d)?)?"
 TERMS = rf"(?: named \w+)?(?: until {TIME})?(?: with priority \d+)?"
 
 
@@ -370,10 +372,6 @@ class Story:
         self._grace = timedelta(hours=int(hours))
 
 
-def _instant(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
 def _when(text: str | None) -> Any:
     return "period_end" if text else "now"
 
@@ -453,5 +451,6 @@ SENTENCES: list[tuple[str, Callable[..., None]]] = [
     (rf"({TIME}) void (INV-\d+)( and forgive)?", Story.void),
     (rf"({TIME}) pay (INV-\d+)", Story.pay),
     (r"no invoice below ([\d.]+) ([A-Z]{3})( and the last is waived)?", Story.minimum),
+    *DOCUMENT_SENTENCES,
     (r"wait (\d+) hours? for late events", Story.wait),
 ]

@@ -15,7 +15,7 @@ from tollkeeper.catalog.spec import PlanSpec
 from tollkeeper.customers.customers import update_customer
 from tollkeeper.entitlements.nodes import Heartbeat, record_heartbeat, watch_nodes
 from tollkeeper.invoices.billing_run import bill_due_periods
-from tollkeeper.invoices.close_invoice import mark_paid
+from tollkeeper.invoices.pay import mark_paid
 from tollkeeper.metering.accept import accept_events
 from tollkeeper.metering.event import Event
 from tollkeeper.payments.client import open_stand_in

@@ -269,3 +269,17 @@ def test_a_fault_of_ours_is_a_page_that_tells_nothing_of_the_inside(
 
 def test_the_front_door_leads_to_today(ada: Visitor) -> None:
     assert ada.get("/").location == "/admin/"
+
+
+def test_a_payment_is_recorded_on_the_invoices_page_and_the_rest_given_up(ada: Visitor) -> None:
+    on = "/admin/invoices/INV-000003"
+    ada.submit(f"{on}/payments", on=on, amount="100.00", reference="wire 7", received_at="", key="form-1")
+    ada.submit(f"{on}/payments", on=on, amount="100.00", reference="wire 7", received_at="", key="form-1")
+    page = ada.text(on)
+    # 129.48 - 100.00, once though the form was sent twice
+    assert "Still due €29.48" in page
+    assert "past Stripe wire 7 admin ada" in page
+    ada.submit(f"{on}/payments", on=on, amount="30.00", reference="", received_at="", key="form-2")
+    assert "Not done: /amount: has to be more than zero and at most the 29.48 that is due" in ada.text(on)
+    ada.submit(f"{on}/give-up", on=on)
+    assert "uncollectible" in ada.text(on)

@@ -9,16 +9,18 @@ from tollkeeper.customers.tables import Customer
 from tollkeeper.errors import Conflict
 from tollkeeper.invoices.announce import announce
 from tollkeeper.invoices.bill import Bill
-from tollkeeper.invoices.close_invoice import settle_payment
 from tollkeeper.invoices.immutable import content_digest
 from tollkeeper.invoices.legal_entities import describe_buyer, describe_seller, read_terms
 from tollkeeper.invoices.numbers import take_numbers
+from tollkeeper.invoices.pay import settle
+from tollkeeper.invoices.payment_tables import InvoiceActKind
 from tollkeeper.invoices.reading import get_invoice, list_lines
+from tollkeeper.invoices.states import Deed, move
 from tollkeeper.invoices.steps import take_steps
 from tollkeeper.invoices.tables import Invoice, InvoiceStatus
 
 
-def finalize_invoice(session: Session, invoice_id: str, *, now: datetime) -> Invoice:
+def finalize_invoice(session: Session, invoice_id: str, *, by: str = "system", now: datetime) -> Invoice:
     """Issue the draft; a repeat returns the issued invoice unchanged.
 
     The steps after the charges are taken now (steps.py): coupons, credit, tax. An invoice that comes to nothing
@@ -32,11 +34,11 @@ def finalize_invoice(session: Session, invoice_id: str, *, now: datetime) -> Inv
     bill = Bill(invoice, session.get_one(Customer, invoice.customer_id), now, [*list_lines(session, invoice.id)])
     if bill.total_minor != invoice.total_minor:
         raise Conflict(f"the lines of draft {invoice.id} do not add up to its total; discard it and bill again")
-    issue_bills(session, [bill])
+    issue_bills(session, [bill], by=by)
     return invoice
 
 
-def issue_bills(session: Session, bills: Sequence[Bill]) -> None:
+def issue_bills(session: Session, bills: Sequence[Bill], *, by: str = "billing run") -> None:
     """Issue drafts that are locked, or that this transaction made; their numbers are in the order given."""
     terms = read_terms(session, [bill.payer.id for bill in bills])
     for bill in bills:
@@ -52,9 +54,10 @@ def issue_bills(session: Session, bills: Sequence[Bill]) -> None:
             bill.invoice.number = number.text
             bill.invoice.sequence_number = number.sequence
             bill.invoice.content_digest = content_digest(bill.invoice, bill.lines)
-            bill.invoice.status = InvoiceStatus.ISSUED
+            move(session, bill.invoice, InvoiceStatus.ISSUED, Deed(InvoiceActKind.ISSUED, by, bill.now))
     session.flush()
     for bill in bills:
         announce(session, bill.invoice, "issued", now=bill.now)
         if bill.invoice.total_minor == 0:
-            settle_payment(session, bill.invoice, now=bill.now)  # credit has paid all of it
+            # credit has paid all of it
+            settle(session, bill.invoice, Deed(InvoiceActKind.SETTLED, by, bill.now))

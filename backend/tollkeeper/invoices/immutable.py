@@ -17,7 +17,7 @@ from tollkeeper.invoices.tables import Invoice, InvoiceLine
 # The later life of a document; everything else is its content and never changes once it is issued.
 LIVING_COLUMNS = frozenset(
     {
-        "status", "paid_at", "voided_at", "amount_paid_minor",
+        "status", "paid_at", "voided_at", "amount_paid_minor", "amount_credited_minor", "act_count",
         "stripe_id", "stripe_status", "stripe_problem", "stripe_is_stand_in", "hosted_invoice_url",
     }
 )  # fmt: skip

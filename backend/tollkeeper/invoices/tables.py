@@ -20,10 +20,12 @@ _IS_OF_A_STEP = f"kind IN ({', '.join(repr(kind) for kind in STEP_KINDS)})"
 
 
 class InvoiceStatus(StrEnum):
-    """The states of a document; it only ever moves to the right or down (docs/invoices.md)."""
+    """The states of a document; which may follow which is in states.py."""
 
     DRAFT = "draft"
     ISSUED = "issued"
+    PARTLY_PAID = "partly_paid"
+    OVERDUE = "overdue"
     PAID = "paid"
     UNCOLLECTIBLE = "uncollectible"
     VOID = "void"
@@ -89,6 +91,8 @@ class Invoice(Base):
         Index("ix_invoices_customer_id_created_at", "customer_id", "created_at"),
         # the sync to Stripe and check-books walk the invoices of one status
         Index("ix_invoices_status_stripe_status", "status", "stripe_status"),
+        # the job that finds what is overdue
+        Index("ix_invoices_status_due_at", "status", "due_at"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -111,6 +115,9 @@ class Invoice(Base):
     paid_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     voided_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     amount_paid_minor: Mapped[int] = mapped_column(BigInteger, default=0)
+    # what credit notes took off before it was paid
+    amount_credited_minor: Mapped[int] = mapped_column(BigInteger, default=0)
+    act_count: Mapped[int] = mapped_column(default=0)
     stripe_id: Mapped[str | None] = mapped_column(unique=True)
     stripe_status: Mapped[str | None]
     stripe_problem: Mapped[str | None]

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from tollkeeper.credits.tables import CreditGrant
 from tollkeeper.entitlements.feed_state import find_feed
 from tollkeeper.errors import Conflict, InvalidInput
+from tollkeeper.invoices.tables import Invoice, InvoiceStatus
 from tollkeeper.jobs.context import JobContext
 from tollkeeper.jobs.runner import Job, run_job
 from tollkeeper.jobs.timetable import TIMETABLE
@@ -17,6 +18,7 @@ from tollkeeper.storage.test_clock import move_test_clock, require_open_test_clo
 from tollkeeper.subscriptions.tables import Subscription
 
 MOST_STEPS = 20_000
+NOT_YET_OVERDUE = (InvoiceStatus.ISSUED, InvoiceStatus.PARTLY_PAID)
 
 
 class ForgettingClock(Protocol):
@@ -65,12 +67,15 @@ def _run_due(context: JobContext, timetable: Sequence[Job]) -> None:
 
 
 def _next_due(session: Session, context: JobContext) -> datetime | None:
-    """Return the next instant after now at which a charge, a quota or credit changes, or None."""
+    """Return the next instant after now at which a charge, a quota, credit or an invoice changes, or None."""
     now = context.clock.now()
     due = session.scalar(
         select(func.min(Subscription.next_due_at)).where(Subscription.next_due_at > now - context.grace)
     )
     feed = find_feed(session)
     credit = session.scalar(select(func.min(CreditGrant.next_act_at)).where(CreditGrant.next_act_at > now))
-    times = [due + context.grace if due else None, feed.derive_again_at if feed else None, credit]
+    overdue = session.scalar(
+        select(func.min(Invoice.due_at)).where(Invoice.status.in_(NOT_YET_OVERDUE), Invoice.due_at > now)
+    )
+    times = [due + context.grace if due else None, feed.derive_again_at if feed else None, credit, overdue]
     return min((one for one in times if one is not None and one > now), default=None)

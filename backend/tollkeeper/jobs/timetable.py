@@ -9,6 +9,7 @@ from tollkeeper.entitlements.refresh import has_work, refresh_verdicts
 from tollkeeper.entitlements.survey import survey_usage
 from tollkeeper.invoices.billing_run import bill_due_periods
 from tollkeeper.invoices.interim import bill_thresholds
+from tollkeeper.invoices.pay import mark_overdue
 from tollkeeper.jobs.context import JobContext
 from tollkeeper.jobs.runner import Job
 from tollkeeper.metering.digests import MOST_PARTS, fold_digests
@@ -60,6 +61,18 @@ def bill(context: JobContext) -> int:
 def bill_interim(context: JobContext) -> int:
     """Issue interim invoices where usage has come to a plan's threshold."""
     return len(bill_thresholds(context.database, now=context.clock.now()).invoices)
+
+
+def find_overdue(context: JobContext) -> int:
+    """Move invoices whose due date has come, some a transaction."""
+    found = 0
+    for _ in range(MOST_ROUNDS):
+        with context.database.transaction() as session:
+            count = mark_overdue(session, now=context.clock.now())
+        if not count:
+            break
+        found += count
+    return found
 
 
 def sync_stripe(context: JobContext) -> int:
@@ -122,6 +135,7 @@ TIMETABLE = (
     Job("expire_credit", 10, expire_credit, "Expire and reset prepaid credit."),
     Job("bill_due_periods", 5, bill, "Issue the invoices of periods that are over."),
     Job("bill_thresholds", 60, bill_interim, "Issue interim invoices where usage has come to a plan's threshold."),
+    Job("mark_overdue", 60, find_overdue, "Move invoices whose due date has come and that are not paid."),
     Job("sync_stripe", 5, sync_stripe, "Bring issued invoices to Stripe, and take over what Stripe tells."),
     Job("reread_stripe", 60, reread_stripe, "Ask Stripe about open invoices, for webhooks that were missed."),
     Job("notify", 2, notify, "Deliver webhooks."),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from tollkeeper.invoices.states import OPEN_STATUSES
 from tollkeeper.invoices.tables import Invoice, InvoiceStatus
 from tollkeeper.payments.client import StripeAccount
 from tollkeeper.payments.exponents import to_stripe_amount
@@ -13,7 +14,7 @@ from tollkeeper.payments.outbox import StripeRefused
 from tollkeeper.payments.tables import StripeRequest
 
 FITTING = {
-    InvoiceStatus.ISSUED: {"draft", "open"},
+    **{status: {"draft", "open"} for status in OPEN_STATUSES},
     InvoiceStatus.PAID: {"paid"},
     InvoiceStatus.VOID: {"void"},
     InvoiceStatus.UNCOLLECTIBLE: {"uncollectible"},

@@ -57,6 +57,17 @@ def to_stripe_amount(amount_minor: int, currency: str) -> int:
     return quotient
 
 
+def from_stripe_amount(amount: int, currency: str) -> int:
+    """Turn Stripe's units into our minor units; raises InvalidInput if the amount has no exact counterpart."""
+    shift = currency_exponent(currency) - stripe_exponent(currency)
+    if shift >= 0:
+        return amount * int(10**shift)
+    quotient, remainder = divmod(amount, int(10**-shift))
+    if remainder:
+        raise InvalidInput.of("/amount", f"{amount} in Stripe's units is no whole number of {currency}")
+    return quotient
+
+
 def minimum_charge(currency: str) -> int:
     """Return the least amount that Stripe charges, in Stripe's minor units; 0 where it names none."""
     return MINIMUM_CHARGE.get(currency, 0)

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from tollkeeper.errors import Conflict
 from tollkeeper.invoices.tables import Invoice
 from tollkeeper.payments.answers import Next
 from tollkeeper.payments.client import StripeAccount
@@ -16,6 +17,7 @@ from tollkeeper.storage.session import Database
 
 LEAST_AGE = timedelta(hours=1)
 MOST_A_RUN = 100
+OPEN_AT_STRIPE = ("open", "uncollectible")
 
 
 def reread_open_invoices(database: Database, account: StripeAccount, *, now: datetime) -> int:
@@ -40,6 +42,18 @@ def reread_open_invoices(database: Database, account: StripeAccount, *, now: dat
     return changed
 
 
+def ask_again(session: Session, invoice: Invoice, *, now: datetime) -> None:
+    """Let the next run read an invoice whatever was read when; raises Conflict if Stripe has nothing to say of it."""
+    asked = session.scalars(
+        update(StripeSync)
+        .where(StripeSync.invoice_id == invoice.id, StripeSync.state == SyncState.DONE)
+        .values(read_at=now - LEAST_AGE)
+        .returning(StripeSync.invoice_id)
+    ).all()
+    if not asked or invoice.stripe_status not in OPEN_AT_STRIPE:
+        raise Conflict(f"invoice {invoice.number or invoice.id} is not open at Stripe")
+
+
 def _note_problem(database: Database, invoice_id: str, problem: str, *, now: datetime) -> None:
     """Show that Stripe does not know it; the others go on."""
     with database.transaction() as session:
@@ -59,7 +73,7 @@ def _read_longest_ago(database: Database, account: StripeAccount, *, now: dateti
             .where(
                 StripeSync.state == SyncState.DONE,
                 StripeSync.read_at <= now - LEAST_AGE,
-                Invoice.stripe_status.in_(["open", "uncollectible"]),
+                Invoice.stripe_status.in_(OPEN_AT_STRIPE),
                 Invoice.stripe_is_stand_in == account.is_stand_in,
             )
             .order_by(StripeSync.read_at)

@@ -158,6 +158,10 @@ def _pay(session: Session, _form: Tree, invoice_id: str) -> Tree:
     return _move(session, invoice_id, {"open", "uncollectible"}, {"status": "paid", "amount_paid": due})
 
 
+def _give_up(session: Session, _form: Tree, invoice_id: str) -> Tree:
+    return _move(session, invoice_id, {"open"}, {"status": "uncollectible"})
+
+
 def _move(session: Session, invoice_id: str, allowed: set[str], change: Tree) -> Tree:
     row = _get(session, invoice_id, "invoice")
     if row.body["status"] not in allowed:
@@ -217,4 +221,5 @@ ROUTES: list[tuple[str, str, Callable[..., Tree]]] = [
     ("post", r"/v1/invoices/([^/]+)/finalize", _finalize),
     ("post", r"/v1/invoices/([^/]+)/void", _void),
     ("post", r"/v1/invoices/([^/]+)/pay", _pay),
+    ("post", r"/v1/invoices/([^/]+)/mark_uncollectible", _give_up),
 ]

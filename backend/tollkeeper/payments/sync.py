@@ -8,6 +8,7 @@ from sqlalchemy import exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from tollkeeper.errors import InvalidInput
+from tollkeeper.invoices.states import OPEN_STATUSES
 from tollkeeper.invoices.tables import Invoice, InvoiceStatus
 from tollkeeper.payments.answers import Next, Refusal, wait_before_repeat
 from tollkeeper.payments.client import StripeAccount
@@ -28,6 +29,7 @@ LEASE = timedelta(minutes=2)
 ACCOUNT_REST = timedelta(minutes=5)
 MOST_A_RUN = 200
 ISSUE, FOLLOW = "issue", "follow"
+STILL_OPEN_THERE = ("draft", "open", "uncollectible")
 
 
 @dataclass(slots=True)
@@ -75,10 +77,10 @@ def retry_sync(session: Session, invoice_id: str, *, now: datetime) -> bool:
 
 
 def _enqueue(session: Session, *, now: datetime) -> None:
-    """Decide to sync: each issued invoice once, and again when it was voided or paid here after that."""
+    """Decide to sync: each issued invoice once, and again when it was ended here after that."""
     new = session.scalars(
         select(Invoice.id)
-        .where(Invoice.status == InvoiceStatus.ISSUED, ~exists().where(StripeSync.invoice_id == Invoice.id))
+        .where(Invoice.status.in_(OPEN_STATUSES), ~exists().where(StripeSync.invoice_id == Invoice.id))
         .order_by(Invoice.sequence_number)
         .limit(10 * MOST_A_RUN)
     ).all()
@@ -87,14 +89,27 @@ def _enqueue(session: Session, *, now: datetime) -> None:
     ahead = (
         select(Invoice.id)
         .where(
-            Invoice.status.in_([InvoiceStatus.VOID, InvoiceStatus.PAID]),
-            or_(Invoice.stripe_status.in_(["draft", "open", "uncollectible"]), Invoice.stripe_status.is_(None)),
+            or_(
+                Invoice.status.in_([InvoiceStatus.VOID, InvoiceStatus.PAID])
+                & (Invoice.stripe_status.in_(STILL_OPEN_THERE) | Invoice.stripe_status.is_(None)),
+                (Invoice.status == InvoiceStatus.UNCOLLECTIBLE) & (Invoice.stripe_status == "open"),
+            )
         )
         .scalar_subquery()
     )
+    # one that was given up on there, too, is followed once more when it is paid or voided after all
+    given_up = select(Invoice.id).where(
+        Invoice.status.in_([InvoiceStatus.VOID, InvoiceStatus.PAID]), Invoice.stripe_status == "uncollectible"
+    )
+    is_done = (StripeSync.goal == FOLLOW) & (StripeSync.state == SyncState.DONE)
     session.execute(
         update(StripeSync)
-        .where(StripeSync.goal == ISSUE, StripeSync.invoice_id.in_(ahead))
+        .where(
+            or_(
+                (StripeSync.goal == ISSUE) & StripeSync.invoice_id.in_(ahead),
+                is_done & StripeSync.invoice_id.in_(given_up.scalar_subquery()),
+            )
+        )
         .values(goal=FOLLOW, state=SyncState.WAITING, due_at=now, failures=0)
     )
 

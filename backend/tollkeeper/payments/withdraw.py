@@ -1,4 +1,4 @@
-"""Make Stripe follow when one of our invoices was voided here, or paid outside of Stripe."""
+"""Make Stripe follow when one of our invoices was voided or given up on here, or paid outside of Stripe."""
 
 from datetime import datetime
 from typing import Any
@@ -15,9 +15,19 @@ from tollkeeper.payments.tables import StripeRequest
 from tollkeeper.payments.take_over import disagreement
 from tollkeeper.storage.session import Database
 
+STATUS_THERE = {
+    InvoiceStatus.VOID: "void",
+    InvoiceStatus.PAID: "paid",
+    InvoiceStatus.UNCOLLECTIBLE: "uncollectible",
+}
+
+
+def _status_there(invoice: Invoice) -> str:
+    return STATUS_THERE[InvoiceStatus(invoice.status)]
+
 
 def follow_our_status(database: Database, account: StripeAccount, invoice_id: str, *, now: datetime) -> str | None:
-    """Void the invoice at Stripe, or mark it paid out of band, as ours is; a draft there is deleted.
+    """Void the invoice at Stripe, mark it paid out of band or uncollectible, as ours is; a draft there is deleted.
 
     Return what a person has to put right afterwards, mostly nothing. Does nothing if Stripe never had it, or is
     there already. Raises StripeRefused.
@@ -36,8 +46,7 @@ def follow_our_status(database: Database, account: StripeAccount, invoice_id: st
     if found.status == "draft":
         _delete(account, stripe_id)
         columns = {"stripe_id": None, "stripe_status": None}
-    elif found.status in {"open", "uncollectible"}:
-        status = "void" if invoice.status == InvoiceStatus.VOID else "paid"
+    elif found.status in {"open", "uncollectible"} and found.status != (status := _status_there(invoice)):
         perform(database, _operation(account, invoice_id, stripe_id, status), now=now)
         columns = {"stripe_id": stripe_id, "stripe_status": status}
     else:
@@ -85,14 +94,14 @@ def _operation(account: StripeAccount, invoice_id: str, stripe_id: str, status: 
     services: Any = account.client.v1.invoices
 
     def send(parameters: Any, options: stripe.RequestOptions) -> str:
-        act = services.void_invoice if status == "void" else services.pay
-        return str(act(stripe_id, parameters, options).id)
+        acts = {"void": services.void_invoice, "paid": services.pay, "uncollectible": services.mark_uncollectible}
+        return str(acts[status](stripe_id, parameters, options).id)
 
     return Operation(
         account=account.name,
         name=f"make_{status}",
         subject_id=invoice_id,
-        parameters={} if status == "void" else {"paid_out_of_band": True},
+        parameters={"paid_out_of_band": True} if status == "paid" else {},
         send=send,
         find=lambda: stripe_id if read_invoice(account, stripe_id).status == status else None,
     )

@@ -5,8 +5,12 @@ from flask.typing import ResponseReturnValue
 
 from tollkeeper.customers.customers import get_customer
 from tollkeeper.errors import InvalidInput
+from tollkeeper.invoices.pay import list_payments
 from tollkeeper.invoices.reading import get_invoice, list_invoices, list_lines, members_on, shares_of, subtotals_of
+from tollkeeper.invoices.states import MAY_BE_PAID, MAY_BECOME, OPEN_STATUSES, amount_due, list_acts
 from tollkeeper.invoices.tables import InvoiceStatus
+from tollkeeper.storage.ids import new_id
+from tollkeeper.web.admin.forms import Form
 from tollkeeper.web.admin.stripe_links import dashboard_link
 from tollkeeper.web.context import snapshot
 
@@ -44,6 +48,7 @@ def show(id_or_number: str) -> ResponseReturnValue:
         subtotals = subtotals_of(session, lines)
         customer = get_customer(session, invoice.customer_id)
         members = members_on(session, lines)
+        payments, acts = list_payments(session, invoice.id), list_acts(session, invoice.id)
     holders = dict.fromkeys(line.customer_id for line in lines)
     lines_of = {holder: [line for line in lines if line.customer_id == holder] for holder in holders}
     return render_template(
@@ -53,5 +58,13 @@ def show(id_or_number: str) -> ResponseReturnValue:
         groups=[(members[holder], its_lines) for holder, its_lines in lines_of.items()],
         shares={line.id: shares_of(line, members) for line in lines},
         subtotals=subtotals,
+        payments=payments,
+        acts=acts,
+        due=amount_due(invoice) if invoice.status in MAY_BE_PAID else 0,
+        can_be_paid=invoice.status in MAY_BE_PAID,
+        can_be_given_up=invoice.status in OPEN_STATUSES,
+        can_be_voided=InvoiceStatus.VOID in MAY_BECOME[InvoiceStatus(invoice.status)]
+        and not (invoice.amount_paid_minor or invoice.amount_credited_minor),
+        form=Form(texts={"key": new_id("form")}),
         stripe_link=dashboard_link(invoice),
     )

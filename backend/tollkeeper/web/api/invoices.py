@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from tollkeeper.customers.customers import get_customer
-from tollkeeper.invoices.close_invoice import AfterVoid, mark_paid, void_invoice
+from tollkeeper.invoices.close_invoice import AfterVoid, void_invoice
 from tollkeeper.invoices.finalize import finalize_invoice
+from tollkeeper.invoices.pay import mark_paid
 from tollkeeper.invoices.preview import preview_invoice
 from tollkeeper.invoices.reading import (
     LineShare,
@@ -21,9 +22,11 @@ from tollkeeper.invoices.reading import (
     shares_of,
     subtotals_of,
 )
+from tollkeeper.invoices.states import MAY_BE_PAID, OPEN_STATUSES, amount_due
 from tollkeeper.invoices.tables import Invoice, InvoiceLine, InvoiceStatus
 from tollkeeper.invoices.verify import Verdict, verify_invoice
 from tollkeeper.money import format_minor
+from tollkeeper.web.actor import acting_key
 from tollkeeper.web.api.conventions import endpoint
 from tollkeeper.web.api.paging import Page, PageQuery, page_of
 from tollkeeper.web.context import snapshot, transaction, web_context
@@ -40,11 +43,15 @@ class InvoiceOut(BaseModel):
     number: Annotated[str | None, Field(description="Null for a draft.", examples=["INV-000001"])]
     customer: Annotated[str, Field(description="Id of the customer who pays.")]
     customer_key: str
+    buyer: Annotated[dict[str, object], Field(description="Who buys, as it was at the issue; empty for a draft.")]
+    seller: Annotated[dict[str, object], Field(description="Who sells, as it was at the issue; empty for a draft.")]
     currency: str
     status: InvoiceStatus
     is_overdue: bool
     total: Amount
     amount_paid: Amount
+    amount_credited: Annotated[str, Field(description="What credit notes took off before it was paid.")]
+    amount_due: Amount
     period_start: datetime
     period_end: datetime
     created_at: datetime
@@ -242,7 +249,7 @@ def finalize(id_or_number: str) -> InvoiceOut:
     """Issue a draft: it takes its number and never changes again. A repeat returns it as it is."""
     with transaction() as session:
         invoice = get_invoice(session, id_or_number)
-        return _describe(session, finalize_invoice(session, invoice.id, now=web_context().clock.now()))
+        return _describe(session, finalize_invoice(session, invoice.id, by=acting_key(), now=web_context().clock.now()))
 
 
 @blueprint.post("/invoices/<id_or_number>/void")
@@ -250,7 +257,7 @@ def finalize(id_or_number: str) -> InvoiceOut:
 def void(id_or_number: str, body: VoidIn) -> InvoiceOut:
     """Void an unpaid issued invoice; its number stays taken, its charges go on the next one unless forgiven."""
     with transaction() as session:
-        voided = void_invoice(session, id_or_number, then=body.then, now=web_context().clock.now())
+        voided = void_invoice(session, id_or_number, then=body.then, by=acting_key(), now=web_context().clock.now())
         return _describe(session, voided)
 
 
@@ -259,7 +266,7 @@ def void(id_or_number: str, body: VoidIn) -> InvoiceOut:
 def pay(id_or_number: str) -> InvoiceOut:
     """Note that an invoice was paid outside of Stripe, in full."""
     with transaction() as session:
-        return _describe(session, mark_paid(session, id_or_number, now=web_context().clock.now()))
+        return _describe(session, mark_paid(session, id_or_number, by=acting_key(), now=web_context().clock.now()))
 
 
 @blueprint.get("/customers/<key_or_id>/invoice-preview")
@@ -300,9 +307,13 @@ def _describe(session: Session, invoice: Invoice) -> InvoiceOut:
         customer_key=invoice.buyer.get("key") or get_customer(session, invoice.customer_id).key,
         currency=invoice.currency,
         status=InvoiceStatus(invoice.status),
-        is_overdue=invoice.status == InvoiceStatus.ISSUED and invoice.due_at is not None and invoice.due_at < now,
+        is_overdue=invoice.status in OPEN_STATUSES and invoice.due_at is not None and invoice.due_at <= now,
         total=format_minor(invoice.total_minor, invoice.currency),
         amount_paid=format_minor(invoice.amount_paid_minor, invoice.currency),
+        amount_credited=format_minor(invoice.amount_credited_minor, invoice.currency),
+        amount_due=format_minor(amount_due(invoice) if invoice.status in MAY_BE_PAID else 0, invoice.currency),
+        buyer=invoice.buyer,
+        seller=invoice.seller,
         period_start=invoice.period_start,
         period_end=invoice.period_end,
         created_at=invoice.created_at,

@@ -1,0 +1,69 @@
+"""What is done to an issued invoice on its page: a payment recorded, given up on, voided."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from flask import Blueprint, flash, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
+
+from tollkeeper.errors import Conflict, InvalidInput
+from tollkeeper.invoices.close_invoice import AfterVoid, void_invoice
+from tollkeeper.invoices.pay import PaymentDraft, mark_uncollectible, record_payment
+from tollkeeper.invoices.reading import get_invoice
+from tollkeeper.money import parse_minor
+from tollkeeper.web.actor import acting_admin
+from tollkeeper.web.admin.forms import Form
+from tollkeeper.web.context import transaction, web_context
+
+blueprint = Blueprint("invoice_acts", __name__, url_prefix="/invoices/<number>")
+
+
+@blueprint.post("/payments")
+def pay(number: str) -> ResponseReturnValue:
+    """Record money that came past Stripe; without an amount all that is due."""
+    form = Form.of(request.form)
+
+    def act(session: Session, now: datetime) -> object:
+        currency = get_invoice(session, number).currency
+        draft = PaymentDraft(
+            amount_minor=parse_minor(form.text("amount"), currency, "/amount") if form.text("amount") else None,
+            reference=form.text("reference") or None,
+            key=form.text("key") or None,
+        )
+        return record_payment(session, number, draft, by=acting_admin(), now=now)
+
+    return do(number, "The payment is recorded.", act)
+
+
+@blueprint.post("/give-up")
+def give_up(number: str) -> ResponseReturnValue:
+    """Note a bad debt."""
+    return do(
+        number,
+        "Marked as uncollectible.",
+        lambda session, now: mark_uncollectible(session, number, by=acting_admin(), now=now),
+    )
+
+
+@blueprint.post("/void")
+def void(number: str) -> ResponseReturnValue:
+    """Void it; its charges go on the next invoice, or are forgiven."""
+    then = AfterVoid.FORGIVE if request.form.get("then") == AfterVoid.FORGIVE else AfterVoid.BILL_AGAIN
+    return do(
+        number,
+        "The invoice is void.",
+        lambda session, now: void_invoice(session, number, then=then, by=acting_admin(), now=now),
+    )
+
+
+def do(number: str, done: str, act: Callable[[Session, datetime], object]) -> ResponseReturnValue:
+    """Do an act on an invoice and show it again, with what was done or why not."""
+    try:
+        with transaction() as session:
+            act(session, web_context().clock.now())
+    except (InvalidInput, Conflict) as error:
+        flash(f"Not done: {error.message}", "bad")
+    else:
+        flash(done)
+    return redirect(url_for("admin.invoices.show", id_or_number=number))
