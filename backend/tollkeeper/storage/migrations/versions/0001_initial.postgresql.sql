@@ -492,6 +492,8 @@ CREATE TABLE invoices (
   paid_at TIMESTAMP WITH TIME ZONE,
   voided_at TIMESTAMP WITH TIME ZONE,
   amount_paid_minor BIGINT NOT NULL,
+  amount_credited_minor BIGINT NOT NULL,
+  act_count INTEGER NOT NULL,
   stripe_id VARCHAR,
   stripe_status VARCHAR,
   stripe_problem VARCHAR,
@@ -507,6 +509,8 @@ CREATE TABLE invoices (
 );
 
 CREATE INDEX ix_invoices_customer_id_created_at ON invoices (customer_id, created_at);
+
+CREATE INDEX ix_invoices_status_due_at ON invoices (status, due_at);
 
 CREATE INDEX ix_invoices_status_stripe_status ON invoices (status, stripe_status);
 
@@ -604,6 +608,37 @@ CREATE TABLE credit_transactions (
 );
 
 CREATE INDEX ix_credit_transactions_reference ON credit_transactions (reference);
+
+CREATE TABLE invoice_payments (
+  id VARCHAR NOT NULL,
+  invoice_id VARCHAR NOT NULL,
+  amount_minor BIGINT NOT NULL,
+  method VARCHAR NOT NULL,
+  reference VARCHAR,
+  key VARCHAR,
+  received_at TIMESTAMP WITH TIME ZONE NOT NULL,
+  recorded_at TIMESTAMP WITH TIME ZONE NOT NULL,
+  recorded_by VARCHAR NOT NULL,
+  CONSTRAINT pk_invoice_payments PRIMARY KEY (id),
+  CONSTRAINT uq_invoice_payments_invoice_id_key UNIQUE (invoice_id, key),
+  CONSTRAINT ck_invoice_payments_amount_is_positive CHECK (amount_minor > 0),
+  CONSTRAINT fk_invoice_payments_invoice_id FOREIGN KEY(invoice_id) REFERENCES invoices (id)
+);
+
+CREATE INDEX ix_invoice_payments_invoice_id ON invoice_payments (invoice_id);
+
+CREATE TABLE invoice_acts (
+  invoice_id VARCHAR NOT NULL,
+  position INTEGER NOT NULL,
+  kind VARCHAR NOT NULL,
+  from_status VARCHAR NOT NULL,
+  to_status VARCHAR NOT NULL,
+  happened_at TIMESTAMP WITH TIME ZONE NOT NULL,
+  by VARCHAR NOT NULL,
+  note VARCHAR NOT NULL,
+  CONSTRAINT pk_invoice_acts PRIMARY KEY (invoice_id, position),
+  CONSTRAINT fk_invoice_acts_invoice_id FOREIGN KEY(invoice_id) REFERENCES invoices (id)
+);
 
 CREATE TABLE stripe_syncs (
   invoice_id VARCHAR NOT NULL,
