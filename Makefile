@@ -33,8 +33,9 @@ unit: $(VENV)/.installed ## The tests alone (TEST_ARGS="-k name" for some of the
 	@scripts/ensure_chromium.sh
 	$(BIN)/pytest $(TEST_ARGS)
 
-nightly: $(VENV)/.installed ## The long forms of the seeded suites: faults, garbage, kills
+nightly: $(VENV)/.installed ## The long forms of the seeded suites: faults, garbage, kills, and books at 2,000 examples
 	$(BIN)/pytest $(TEST_ARGS) -m nightly
+	BILLING_EXAMPLES=2000 CREDIT_EXAMPLES=2000 $(BIN)/pytest $(TEST_ARGS) -k "properties" tests/invoices tests/credits
 
 serve: $(VENV)/.installed ## Run the backend on the embedded default
 	$(BIN)/tollkeeper serve

@@ -28,6 +28,15 @@ def currency_exponent(currency: str) -> int:
     return int(exponent)
 
 
+def is_currency(code: str) -> bool:
+    """Tell whether amounts can be in it."""
+    try:
+        currency_exponent(code)
+    except InvalidInput:
+        return False
+    return True
+
+
 def round_to_minor(amount: Decimal, currency: str) -> int:
     """Round an amount in major units to integer minor units, half away from zero (docs/money.md, Rounding)."""
     exponent = currency_exponent(currency)

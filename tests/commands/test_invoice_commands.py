@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,21 @@ def test_a_stranger_can_check_every_invoice_with_the_standard_library(tmp_path: 
         assert checked.returncode == 0 or checked.stdout.count("WRONG") == 1, checked.stdout + checked.stderr
         assert run("invoice", "verify", number).exit_code == 0
     assert late == 1
+
+
+def test_the_job_issues_an_interim_invoice_when_usage_comes_to_the_plans_threshold() -> None:
+    start = datetime.now(UTC) - timedelta(hours=2)
+    tell(
+        f"""
+        plan payg: 0.10 EUR each of calls, interim invoices at 5.00 EUR
+        {start:%Y-%m-%d %H:%M} acme subscribes to payg
+        {start + timedelta(hours=1):%Y-%m-%d %H:%M} acme uses 60 calls
+        """
+    )
+    for _ in range(2):  # the second time there is nothing new
+        assert run("jobs", "run", "--once", "bill_thresholds").exit_code == 0
+        listed = [json.loads(line) for line in run("invoice", "list", "--json").stdout.splitlines()]
+        assert [(one["number"], one["total"], one["status"]) for one in listed] == [("INV-000001", "6.00", "issued")]
 
 
 def test_a_stranger_can_check_interim_invoices_and_what_they_left(tmp_path: Path) -> None:

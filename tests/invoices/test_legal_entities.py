@@ -99,7 +99,7 @@ def test_a_new_prefix_goes_on_counting(database: Database) -> None:
         ({"last_number": 7}, "/last_number"),
         ({"minimum_totals": {"JPY": "5.5"}}, "/minimum_totals/JPY"),
         ({"minimum_totals": {"EUR": "-1"}}, "/minimum_totals/EUR"),
-        ({"minimum_totals": {"XYZ": "1"}}, "/currency"),
+        ({"minimum_totals": {"euro": "1"}}, "/minimum_totals/euro"),
         ({"last_below_minimum": "keep"}, "/last_below_minimum"),
     ],
 )

@@ -130,7 +130,7 @@ def assert_nothing_is_lost(database: Database) -> None:
     quantities=st.lists(st.tuples(st.integers(0, 89), st.integers(0, 300)), min_size=1, max_size=8),
     order=st.randoms(use_true_random=False),
 )
-def test_the_order_of_events_changes_nothing(
+def test_order_and_repetition_of_events_change_nothing(
     sqlite_template: Path, tmp_path: Path, quantities: list[tuple[int, int]], order: random.Random
 ) -> None:
     told = [f"2026-04-01 acme uses {quantity} calls on {date(number)}" for number, quantity in quantities]
@@ -138,8 +138,13 @@ def test_the_order_of_events_changes_nothing(
     for _ in range(2):
         database = fresh(sqlite_template, tmp_path)
         start = PLANS + "\n2026-01-01 acme subscribes to team\n"
-        story = Story(database, start + "\n".join(told) + "\n2026-05-01 close period")
+        story = Story(database, start + "\n".join(told))
+        story.send_again(order.sample(story.sent, order.randint(0, len(story.sent))), "2026-04-02")
+        story.close("2026-05-01")
         totals.append([line.split(" ", 1)[1] for line in story.invoices] + story.lines)
+        story.send_again(story.sent, "2026-05-02")
+        story.go_on("2026-05-03 close period")
+        assert story.invoices == []
         database.dispose()
         order.shuffle(told)
     assert totals[0] == totals[1]

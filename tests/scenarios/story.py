@@ -1,7 +1,7 @@
 """Billing stories in text: a docstring is told to the real rooms, on a real database, with hand-made time."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -74,6 +74,7 @@ class Story:
         self.invoices: list[str] = []
         self.numbers: list[str] = []
         self.preview: list[str] = []
+        self.sent: list[Event] = []
         self._currency = "USD"
         self._sequence = 0
         self._grace = timedelta(0)
@@ -214,10 +215,16 @@ class Story:
         count = int(events or 1)
         shares = [Decimal(quantity)] + [Decimal(0)] * (count - 1)
         told = [self._event(key, unit, share, happened) for share in shares]
+        self.sent += told
         with self.database.transaction() as session:
             _ensure_feature(session, unit)
             accepted = accept_events(session, told, now=_instant(time))
             assert accepted.accepted == count, accepted
+
+    def send_again(self, events: Sequence[Event], time: str) -> None:
+        """Send events once more, as a gateway does that was not answered: none is new."""
+        with self.database.transaction() as session:
+            assert accept_events(session, events, now=_instant(time)).accepted == 0
 
     def _event(self, key: str, unit: str, quantity: Decimal, at: datetime) -> Event:
         self._sequence += 1

@@ -19,6 +19,18 @@ def test_a_legal_entity_is_made_and_changed_field_by_field(client: FlaskClient, 
     assert client.get("/api/v1/legal-entities/fr", headers=admin).status_code == 404
 
 
+def test_a_minimum_is_set_by_currency_and_kept_until_it_is_set_anew(client: FlaskClient, key_for: KeyFor) -> None:
+    admin = key_for("admin", "read")
+    path = "/api/v1/legal-entities/default"
+    told = {"minimum_totals": {"EUR": "5.00", "JPY": "500"}, "last_below_minimum": "waive"}
+    assert client.put(path, json=told, headers=admin).status_code == 200
+    client.put(path, json={"payment_term_days": 7}, headers=admin)
+    found = client.get(path, headers=admin).get_json()
+    assert {name: found[name] for name in told} == told
+    wrong = client.put(path, json={"minimum_totals": {"JPY": "0.5"}}, headers=admin)
+    assert (wrong.status_code, wrong.get_json()["errors"][0]["path"]) == (422, "/minimum_totals/JPY")
+
+
 def test_only_an_admin_key_says_who_sells(client: FlaskClient, key_for: KeyFor) -> None:
     assert client.put("/api/v1/legal-entities/de", json=DE, headers=key_for("write")).status_code == 403
 

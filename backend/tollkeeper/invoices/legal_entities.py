@@ -14,7 +14,7 @@ from tollkeeper.customers.tables import Customer
 from tollkeeper.errors import Conflict, InvalidInput, NotFound
 from tollkeeper.invoices.numbers import ensure_legal_entity
 from tollkeeper.invoices.tables import DEFAULT_LEGAL_ENTITY, BillingTerms, Invoice, LastBelowMinimum, LegalEntity
-from tollkeeper.money import parse_minor
+from tollkeeper.money import is_currency, parse_minor
 from tollkeeper.storage.locks import wait_for_turn
 
 KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
@@ -107,8 +107,11 @@ def _check(changes: Mapping[str, Any]) -> None:
 
 def _check_minimum(changes: Mapping[str, Any]) -> None:
     for currency, amount in changes.get("minimum_totals", {}).items():
-        if parse_minor(amount, currency, f"/minimum_totals/{currency}") < 0:
-            raise InvalidInput.of(f"/minimum_totals/{currency}", "must be 0 or more")
+        path = f"/minimum_totals/{currency}"
+        if not is_currency(currency):
+            raise InvalidInput.of(path, "is no ISO 4217 currency; write it like 'EUR'")
+        if parse_minor(amount, currency, path) < 0:
+            raise InvalidInput.of(path, "must be 0 or more")
     if changes.get("last_below_minimum", LastBelowMinimum.ISSUE) not in set(LastBelowMinimum):
         raise InvalidInput.of("/last_below_minimum", "has to be 'issue' or 'waive'")
 
