@@ -57,6 +57,7 @@ from tollkeeper.web.api import plans as api_plans
 from tollkeeper.web.api import rating as api_rating
 from tollkeeper.web.api import subscription_parts as api_subscription_parts
 from tollkeeper.web.api import subscriptions as api_subscriptions
+from tollkeeper.web.api import templates as api_templates
 from tollkeeper.web.api import test_clock as api_test_clock
 from tollkeeper.web.api import usage as api_usage
 from tollkeeper.web.context import WebContext
@@ -94,6 +95,7 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     api_plans.blueprint,
     api_migrations.blueprint,
     api_add_ons.blueprint,
+    api_templates.blueprint,
     api_subscription_parts.blueprint,
     api_rating.blueprint,
     api_events.blueprint,

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from tests.shop import add_customer, add_feature, add_plan, at, flat, metered, per_unit, switch, use
+from tests.shop import add_add_on, add_customer, add_feature, add_plan, at, flat, metered, per_unit, switch, use
 from tollkeeper.customers.customers import update_customer
 from tollkeeper.customers.map_consumer import end_mapping, list_mappings, map_consumer
 from tollkeeper.entitlements.feed import verdict_feed
 from tollkeeper.entitlements.refresh import refresh_verdicts
 from tollkeeper.entitlements.survey import survey_usage
+from tollkeeper.subscriptions.add_ons import AddOnDraft, attach
 from tollkeeper.subscriptions.cancel import cancel
 from tollkeeper.subscriptions.change_plan import change_plan
 from tollkeeper.subscriptions.pause import pause, resume
@@ -314,3 +315,23 @@ def test_a_pause_that_was_planned_begins_and_ends_by_the_clock(session: Session)
     assert only_limit(session)["state"] == "deny"
     refresh(session, at("2026-01-12T01:00"))
     assert only_limit(session)["state"] == "allow"
+
+
+def test_a_switch_of_an_add_on_is_refused_to_those_without_it(session: Session) -> None:
+    add_add_on(session, "beta", switch("calls", "calls"))
+    one = subscribe(session, "acme", "pro", start=JAN, now=JAN)
+    refresh(session)
+    assert "calls deny 0/0" in limits(session)["alice"]
+    attach(session, one.id, AddOnDraft("beta"), at="now", now=NOW)
+    refresh(session)
+    assert limits(session)["alice"] == ["flights_ok allow 0/1000"]
+
+
+def test_a_limit_grows_with_an_add_on_and_shrinks_when_it_ends(session: Session) -> None:
+    add_add_on(session, "more", metered("flights", "flights_ok", "500"))
+    one = subscribe(session, "acme", "pro", start=JAN, now=JAN)
+    attach(session, one.id, AddOnDraft("more", until=at("2026-01-12")), at="now", now=NOW)
+    refresh(session)
+    assert limits(session)["alice"] == ["flights_ok allow 0/1500"]
+    refresh(session, at("2026-01-12T01:00"))
+    assert limits(session)["alice"] == ["flights_ok allow 0/1000"]

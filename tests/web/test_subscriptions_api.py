@@ -184,3 +184,35 @@ def test_prices_in_other_currencies_are_complete_and_alike(
     }
     answer = client.post("/api/v1/plans/validate", headers=key_for("read"), json=spec)
     assert sorted(error["path"] for error in answer.get_json().get("errors", [])) == sorted(paths)
+
+
+def test_an_entitlement_template_is_written_named_by_a_plan_and_forgotten(
+    client: FlaskClient, key_for: Headers
+) -> None:
+    headers = key_for("write", "read")
+    path = "/api/v1/entitlement-templates/standard"
+    body = {"name": "Standard", "entitlement": {"type": "metered", "limit": "1000"}}
+    assert client.put(path, headers=headers, json=body).get_json()["entitlement"]["limit"] == "1000"
+    assert client.get("/api/v1/entitlement-templates", headers=headers).get_json()["items"][0]["key"] == "standard"
+    wrong = {"name": "Loop", "entitlement": {"type": "template", "template": "standard"}}
+    refused = client.put("/api/v1/entitlement-templates/loop", headers=headers, json=wrong)
+    assert [error["path"] for error in refused.get_json()["errors"]] == ["/entitlement/type"]
+    assert client.put(path, headers=key_for("read"), json=body).status_code == 403
+    assert client.delete(path, headers=headers).status_code == 204
+    assert client.get(path, headers=headers).status_code == 404
+
+
+def test_a_backdated_subscription_may_have_its_own_prices_from_the_start(
+    shop: None, client: FlaskClient, key_for: Headers
+) -> None:
+    headers = key_for("write", "read")
+    agreed = {"act": "set", "rate_card": "fee", "terms": {"price": {"type": "flat", "amount": "15.00"}}}
+    body = {"customer": "acme", "plan": "pro", "start": "2026-02-01T00:00:00Z"}
+    wrong = agreed | {"terms": {"price": {"type": "flat", "amount": "x"}}}
+    refused = client.post("/api/v1/subscriptions", headers=headers, json=body | {"overrides": [agreed, wrong]})
+    assert [error["path"] for error in refused.get_json()["errors"]] == ["/overrides/1/terms/price/amount"]
+    made = client.post("/api/v1/subscriptions", headers=headers, json=body | {"overrides": [agreed]}).get_json()
+    assert [one["starts_at"] for one in made["overrides"]] == ["2026-02-01T00:00:00Z"]
+    preview = client.get("/api/v1/customers/acme/invoice-preview", headers=headers).get_json()
+    # February and March: 2 x 15.00 for the plan and 2 x 5.00 for seats
+    assert preview["total"] == "40.00"

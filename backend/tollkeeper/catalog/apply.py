@@ -10,6 +10,7 @@ from tollkeeper.catalog.draft import create_plan_draft
 from tollkeeper.catalog.plans import find_plan, find_version_in
 from tollkeeper.catalog.publish import publish_plan
 from tollkeeper.catalog.tables import PlanVersion
+from tollkeeper.catalog.templates import fill_in
 from tollkeeper.catalog.versions import Spec, kind_of, spec_of
 from tollkeeper.errors import Conflict
 from tollkeeper.storage.locks import wait_for_turn
@@ -34,6 +35,7 @@ def apply_plan(session: Session, key: str, spec: Spec, *, now: datetime, replace
 
     Somebody else's draft is not overwritten unless `replace_draft` says so: raises Conflict.
     """
+    spec = fill_in(session, spec)
     wait_for_turn(session, f"apply plan {key}")  # two that apply a new plan at once have no row to lock
     plan = find_plan(session, key, is_locked=True, kind=kind_of(spec))
     published = find_version_in(session, plan, "published") if plan else None

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from tollkeeper.catalog.plans import find_plan, find_version_in, get_plan
 from tollkeeper.catalog.tables import Plan, PlanKind, PlanVersion
+from tollkeeper.catalog.templates import fill_in
 from tollkeeper.catalog.versions import Spec, get_version, kind_of
 from tollkeeper.errors import Conflict, InvalidInput
 from tollkeeper.storage.ids import new_id
@@ -18,6 +19,7 @@ def create_plan_draft(session: Session, key: str, spec: Spec, *, now: datetime) 
 
     The currency of a plan is fixed by its first published version: raises InvalidInput for another one.
     """
+    spec = fill_in(session, spec)
     plan = _plan_for(session, key, spec, now=now)
     draft = find_version_in(session, plan, "draft")
     if draft is None:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from tollkeeper.catalog.plans import find_version_in, get_plan
 from tollkeeper.catalog.spec import PlanSpec, RateCard
 from tollkeeper.catalog.tables import Feature, PlanKind, PlanVersion
+from tollkeeper.catalog.templates import fill_in
 from tollkeeper.catalog.versions import Spec, spec_of
 from tollkeeper.errors import Conflict, FieldError, InvalidInput
 from tollkeeper.storage.changes import note_change
@@ -40,7 +41,7 @@ def publish_plan(session: Session, key: str, *, now: datetime, kind: PlanKind = 
 
 def check_publishable(session: Session, spec: Spec) -> None:
     """Check what a document alone cannot tell; raises InvalidInput with the path of each wrong field."""
-    problems = tuple(_feature_problems(session, spec))
+    problems = tuple(_feature_problems(session, fill_in(session, spec)))
     if problems:
         raise InvalidInput(f"the plan cannot be published: {problems[0].path}: {problems[0].message}", problems)
 

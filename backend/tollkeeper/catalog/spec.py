@@ -64,8 +64,15 @@ class StaticEntitlement(CheckedModel):
     config: dict[str, Any] = Field(description="Any JSON object.")
 
 
+class TemplateEntitlement(CheckedModel):
+    """What a template holds: it takes the place of this when a draft is saved (templates.py)."""
+
+    type: Literal["template"]
+    template: Key = Field(description="Key of an entitlement template.")
+
+
 Entitlement = Annotated[
-    MeteredEntitlement | BooleanEntitlement | StaticEntitlement,
+    MeteredEntitlement | BooleanEntitlement | StaticEntitlement | TemplateEntitlement,
     Field(discriminator="type"),
 ]
 

@@ -32,6 +32,18 @@ class PlanKind(StrEnum):
     ADD_ON = "add_on"
 
 
+class EntitlementTemplate(Base):
+    """An entitlement under a name; plans copy it when they are saved."""
+
+    __tablename__ = "entitlement_templates"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    entitlement: Mapped[dict[str, Any]] = mapped_column(Json)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class Plan(Base):
     """What the versions of a plan or an add-on have in common; the currency is fixed with the first published version.
 

@@ -126,7 +126,7 @@ def _add_quota(
 
 
 def _gated_features(session: Session) -> set[str]:
-    """Return the features that a published plan sells as a switch: who has not bought it is refused."""
+    """Return the features that a plan or an add-on on sale has as a switch: who has not bought it is refused."""
     specs: Iterable[Mapping[str, Any]] = session.scalars(
         select(PlanVersion.spec).where(PlanVersion.status == "published")
     )
@@ -134,7 +134,7 @@ def _gated_features(session: Session) -> set[str]:
 
 
 def _switches(spec: Mapping[str, Any]) -> Iterator[str]:
-    for phase in spec["phases"]:
+    for phase in spec.get("phases", (spec,)):  # an add-on has its rate cards itself
         for card in phase["rate_cards"]:
             if (card.get("entitlement") or {}).get("type") == "boolean":
                 yield card["feature"]

@@ -16,10 +16,12 @@ from sqlalchemy.orm import Session
 from tollkeeper.catalog.publish import check_rate_card
 from tollkeeper.catalog.spec import Phase, RateCard
 from tollkeeper.catalog.tables import PlanVersion
+from tollkeeper.catalog.templates import fill_in_card
 from tollkeeper.catalog.versions import spec_of
 from tollkeeper.errors import Conflict, FieldError, InvalidInput
 from tollkeeper.rating.reading import read_document
 from tollkeeper.storage.ids import new_id
+from tollkeeper.subscriptions.billing_periods import next_due
 from tollkeeper.subscriptions.changing import When, finish_change, lock_subscription, moment_of
 from tollkeeper.subscriptions.tables import Subscription, SubscriptionOverride
 from tollkeeper.subscriptions.timeline import Segment, Timeline, load_timeline
@@ -61,8 +63,9 @@ def override_from_the_start(
     session: Session, subscription: Subscription, draft: OverrideDraft, *, now: datetime
 ) -> SubscriptionOverride:
     """Let the override hold for the whole of a subscription that is made in this transaction, also a backdated one."""
-    timeline = load_timeline(session, subscription)
-    return _write(session, timeline, draft, subscription.started_at, now=now)
+    row = _write(session, load_timeline(session, subscription), draft, subscription.started_at, now=now)
+    subscription.next_due_at = next_due(load_timeline(session, subscription), after=None)
+    return row
 
 
 def undo_overrides(session: Session, subscription: Subscription, now: datetime) -> datetime | None:
@@ -129,7 +132,7 @@ def _card_of(session: Session, phase: Phase, draft: OverrideDraft) -> RateCard |
             raise InvalidInput.of("/rate_card", f"the phase {phase.key!r} has no rate card {draft.rate_card_key!r}")
         _check_names(draft.terms)
         terms = {**own.model_dump(mode="json", exclude={"key"}), **draft.terms}
-    card = _read(terms, draft.rate_card_key)
+    card = fill_in_card(session, _read(terms, draft.rate_card_key), "/terms")
     check_rate_card(session, card, "/terms")
     return card
 

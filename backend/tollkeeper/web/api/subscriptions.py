@@ -2,12 +2,15 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from flask import Blueprint
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
 
+from tollkeeper.catalog.words import Key
 from tollkeeper.customers.customers import get_customer
+from tollkeeper.errors import FieldError, InvalidInput
 from tollkeeper.rating.decimals import NonNegative, plain
 from tollkeeper.subscriptions.billing_periods import billing_periods
 from tollkeeper.subscriptions.cancel import cancel
@@ -15,9 +18,11 @@ from tollkeeper.subscriptions.change_plan import change_plan
 from tollkeeper.subscriptions.changing import get_subscription
 from tollkeeper.subscriptions.listing import list_subscriptions
 from tollkeeper.subscriptions.migrate import migrate
+from tollkeeper.subscriptions.override import Act, OverrideDraft, override_from_the_start
 from tollkeeper.subscriptions.pause import pause, resume
 from tollkeeper.subscriptions.set_quantity import set_quantity
 from tollkeeper.subscriptions.subscribe import SubscribeOptions, subscribe
+from tollkeeper.subscriptions.tables import Subscription
 from tollkeeper.subscriptions.types import BillingPeriod
 from tollkeeper.subscriptions.undo import Planned, undo
 from tollkeeper.web.api.conventions import endpoint
@@ -34,6 +39,17 @@ When = Annotated[
 ]
 
 
+class AgreedIn(BaseModel):
+    """What the subscription has otherwise than its plan, from its start on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    act: Act
+    rate_card: Annotated[Key, Field(description="Key of the rate card in its phase.")]
+    phase: Annotated[Key | None, Field(description="By default the plan's first phase.")] = None
+    terms: Annotated[dict[str, Any], Field(description="As for `POST …/overrides`.", max_length=20)] = {}
+
+
 class SubscriptionIn(BaseModel):
     """A customer to be put on a plan."""
 
@@ -48,6 +64,10 @@ class SubscriptionIn(BaseModel):
     quantities: Annotated[
         dict[str, NonNegative], Field(description="Seats by key of a flat rate card.", max_length=200)
     ] = {}
+    overrides: Annotated[
+        list[AgreedIn],
+        Field(description="Prices of its own from the start on, if backdated too.", max_length=50),
+    ] = []
 
 
 class CancelIn(BaseModel):
@@ -167,6 +187,8 @@ def create_subscription(body: SubscriptionIn) -> SubscriptionOut:
     options = SubscribeOptions(body.anchor, body.time_zone, body.ends_at, body.quantities)
     with transaction() as session:
         made = subscribe(session, body.customer, body.plan, start=body.start or now, now=now, options=options)
+        for place, one in enumerate(body.overrides):
+            _agree(session, made, place, one, now)
         return describe_one(session, made, now)
 
 
@@ -253,6 +275,15 @@ def set_subscription_quantity(subscription_id: str, body: QuantityIn) -> Subscri
         quantity = Decimal(body.quantity)
         changed = set_quantity(session, subscription_id, body.rate_card, quantity, at=body.at, now=now)
         return describe_one(session, changed, now)
+
+
+def _agree(session: Session, made: Subscription, place: int, agreed: AgreedIn, now: datetime) -> None:
+    draft = OverrideDraft(agreed.act, agreed.rate_card, agreed.terms, agreed.phase)
+    try:
+        override_from_the_start(session, made, draft, now=now)
+    except InvalidInput as error:
+        fields = tuple(FieldError(f"/overrides/{place}{wrong.path}", wrong.message) for wrong in error.fields)
+        raise InvalidInput(error.message, fields) from None
 
 
 def _charge(period: BillingPeriod) -> ChargeOut:
