@@ -30,6 +30,16 @@ CREATE TABLE answered_requests (
 
 CREATE INDEX ix_answered_requests_answered_at ON answered_requests (answered_at);
 
+CREATE TABLE entitlement_templates (
+  id VARCHAR NOT NULL,
+  key VARCHAR NOT NULL,
+  name VARCHAR NOT NULL,
+  entitlement JSONB NOT NULL,
+  created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+  CONSTRAINT pk_entitlement_templates PRIMARY KEY (id),
+  CONSTRAINT uq_entitlement_templates_key UNIQUE (key)
+);
+
 CREATE TABLE plans (
   id VARCHAR NOT NULL,
   kind VARCHAR NOT NULL,
