@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,30 +68,42 @@ class Server:
         `started` is called when Kong can connect. When this returns, no event is under way any more.
         """
         _raise_open_files_limit()
-        published = PublishedSocket(
-            self._options.socket_path, mode=self._options.socket_mode, backlog=self._options.backlog
-        )
+        self._publish()
         self._engine.elsewhere = Peers(self._options.socket_path).ask
         signals = [
             gevent.signal_handler(number, self.stop, signal.Signals(number).name)
             for number in (signal.SIGTERM, signal.SIGINT)
         ]
-        acceptor = _Acceptor(published.socket, self._accepted, self._engine)
         sweeper = gevent.spawn(self._sweep)
         try:
             if started:
                 started()
             self._stopping.wait()
         finally:
-            published.withdraw()
+            self._published.withdraw()
             self._drain_events()  # a successor may still pass steps on
-            acceptor.close()
-            published.close()
+            self._acceptor.close()
+            self._published.close()
             self._close_connections()
             self._workers.close()
             sweeper.kill()
             for handler in signals:
                 handler.cancel()
+
+    def _publish(self) -> None:
+        self._published = PublishedSocket(
+            self._options.socket_path, mode=self._options.socket_mode, backlog=self._options.backlog
+        )
+        self._acceptor = _Acceptor(self._published.socket, self._accepted, self._engine)
+
+    def _publish_again(self) -> None:
+        """Take the path again when it is gone: `kong start` removes the sockets that it finds in its prefix."""
+        if self._stopping.is_set() or os.path.lexists(self._options.socket_path):
+            return
+        self._acceptor.close()
+        self._published.close()
+        with suppress(OSError):  # the folder is gone too: try again
+            self._publish()
 
     def _accepted(self, sock: socket.socket) -> None:
         if len(self._connections) >= self._options.connections:
@@ -109,6 +122,7 @@ class Server:
             self._engine.sweep()
             now = time.monotonic()
             self._every_second(now)
+            self._publish_again()
             before = now - self._options.half_message_seconds
             for connection in list(self._connections):
                 if connection.half_since is not None and connection.half_since < before:

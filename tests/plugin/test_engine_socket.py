@@ -206,6 +206,19 @@ def test_a_socket_left_by_a_killed_server_is_taken_over(tmp_path: Path) -> None:
         assert kong.event(kong.start())["Data"] == "ret"
 
 
+def test_a_path_that_somebody_removed_is_published_again(ours: ServerProcess, old: Rpc) -> None:
+    """`kong start` removes the sockets in its prefix, also that of a sidecar that runs already."""
+    instance = old.start(access="nothing")
+    for name in [path for path in ours.socket_path.parent.iterdir() if path.is_socket()]:
+        name.unlink()
+    folder = ours.socket_path.parent
+    folder.rename(folder.with_name("away"))
+    time.sleep(1.0)
+    folder.with_name("away").rename(folder)
+    with ours.connect() as new:
+        assert new.event(instance)["Data"] == old.event(instance)["Data"] == "ret"
+
+
 def test_many_connections_are_served_at_once(ours: ServerProcess) -> None:
     connections = [ours.connect() for _ in range(300)]
     instance = connections[0].start(access="ask")
