@@ -40,8 +40,8 @@ nightly: $(VENV)/.installed ## The long forms of the seeded suites: faults, garb
 serve: $(VENV)/.installed ## Run the backend on the embedded default
 	$(BIN)/tollkeeper serve
 
-bench-metering: $(VENV)/.installed ## From HTTP to the durable commit, beside a bare insert (BENCH_ARGS="--events 500000")
-	$(BIN)/python -m benchmarks.metering $(BENCH_ARGS)
+bench-metering: $(VENV)/.installed ## From HTTP to the durable commit, beside a bare insert (SIZE=month: 47,000,000 events)
+	$(BIN)/python -m benchmarks.metering$(if $(filter month,$(SIZE)),.month) $(BENCH_ARGS)
 
 bench-plugin: $(VENV)/.installed ## The plugin against kong-pdk's server and its own limits (BENCH_ARGS="--help")
 	$(BIN)/python -m benchmarks.plugin $(BENCH_ARGS)

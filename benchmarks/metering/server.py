@@ -20,8 +20,8 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
-def served(url: str, folder: Path, *, workers: int) -> Iterator[tuple[int, str, int]]:
-    """Yield port, token and process id of a backend that serves the database."""
+def served(url: str, folder: Path, *, workers: int, jobs: bool = False) -> Iterator[tuple[int, str, int]]:
+    """Yield port, token and process id of a backend that serves the database, with or without its jobs."""
     database = Database(open_engine(url))
     create_schema(database)
     with database.transaction() as session:
@@ -39,7 +39,7 @@ def served(url: str, folder: Path, *, workers: int) -> Iterator[tuple[int, str, 
     }
     with (folder / "backend.log").open("w") as log:
         process = subprocess.Popen(
-            [str(Path(sys.executable).with_name("tollkeeper")), "serve", "--no-jobs"],
+            [str(Path(sys.executable).with_name("tollkeeper")), "serve", "--jobs" if jobs else "--no-jobs"],
             env={**os.environ, **settings},
             stdout=log,
             stderr=log,
@@ -80,6 +80,21 @@ def cpu_seconds(*roots: int) -> float:
             # Its own time and that of its children that have ended.
             spent[int(entry.name)] = sum(int(field) for field in fields[11:15]) / TICKS
     return sum(time for pid, time in spent.items() if _is_below(pid, roots, parents))
+
+
+def resident_mib(root: int) -> float:
+    """Return the memory of a process and all below it; what they share is counted in each."""
+    parents: dict[int, int] = {}
+    pages: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            parents[int(entry.name)], pages[int(entry.name)] = int(fields[1]), int(fields[21])
+    mine = sum(count for pid, count in pages.items() if _is_below(pid, (root,), parents))
+    return mine * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
 def _is_below(pid: int, roots: tuple[int, ...], parents: dict[int, int]) -> bool:
