@@ -62,6 +62,7 @@ class FakeStripe:
 
     customers: dict[str, dict[str, Any]] = field(default_factory=dict)
     invoices: dict[str, dict[str, Any]] = field(default_factory=dict)
+    credit_notes: dict[str, dict[str, Any]] = field(default_factory=dict)
     requests: list[tuple[str, str, dict[str, Any], str | None]] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     keys: dict[str, Kept] = field(default_factory=dict)
@@ -265,6 +266,10 @@ def route(account: FakeStripe, method: str, path: str, tree: dict[str, Any]) -> 
         "POST invoices finalize/id": _finalize,
         "POST invoices void/id": _void,
         "POST invoices pay/id": _pay,
+        "POST credit_notes ": _create_note,
+        "GET credit_notes ": _list_notes,
+        "GET credit_notes /id": _get_note,
+        "POST credit_notes void/id": _void_note,
         "POST invoices mark_uncollectible/id": _give_up,
     }
     return acts[name](account, tree, *parts[1:2])
@@ -363,6 +368,7 @@ def _add_lines(account: FakeStripe, tree: dict[str, Any], invoice_id: str) -> di
 def _finalize(account: FakeStripe, tree: dict[str, Any], invoice_id: str) -> dict[str, Any]:
     invoice = _draft(account, invoice_id)
     invoice["status"] = "open"
+    invoice["amount_remaining"] = invoice["amount_due"]
     invoice["hosted_invoice_url"] = f"https://invoice.stripe.test/{invoice_id}"
     return invoice
 
@@ -389,6 +395,53 @@ def _give_up(account: FakeStripe, tree: dict[str, Any], invoice_id: str) -> dict
         raise Refused(400, "invalid_request_error", "It is not open.")
     invoice["status"] = "uncollectible"
     return invoice
+
+
+def _create_note(account: FakeStripe, tree: dict[str, Any]) -> dict[str, Any]:
+    """As Stripe: what is open is taken off first, the rest needs amounts that add up to it exactly."""
+    invoice = _invoice(account, tree["invoice"])
+    if invoice["status"] not in {"open", "paid"}:
+        raise Refused(400, "invalid_request_error", "The invoice takes no credit note.")
+    amount = int(tree["amount"])
+    if amount > invoice["total"] - sum(n["amount"] for n in _notes_of(account, invoice) if n["status"] == "issued"):
+        raise Refused(400, "invalid_request_error", "More than the invoice.", None, "amount")
+    open_amount = invoice["amount_remaining"] if invoice["status"] == "open" else 0
+    before = min(amount, open_amount)
+    told = sum(int(tree.get(f"{way}_amount", 0)) for way in ("refund", "credit", "out_of_band"))
+    if told != amount - before:
+        raise Refused(400, "invalid_request_error", f"{amount - before} paid, {told} given back.", None, "amount")
+    if int(tree.get("refund_amount", 0)) > invoice["amount_paid"]:
+        raise Refused(400, "invalid_request_error", "More than was paid.", None, "refund_amount")
+    invoice["amount_remaining"] -= before
+    if invoice["status"] == "open" and invoice["amount_remaining"] == 0:
+        invoice["status"] = "paid"
+    note = {"id": f"cn_{len(account.credit_notes) + 1}", "object": "credit_note", "status": "issued", **tree}
+    account.credit_notes[note["id"]] = {**note, "amount": amount, "pre_payment": before}
+    return account.credit_notes[note["id"]]
+
+
+def _notes_of(account: FakeStripe, invoice: dict[str, Any]) -> list[dict[str, Any]]:
+    return [note for note in reversed(account.credit_notes.values()) if note["invoice"] == invoice["id"]]
+
+
+def _list_notes(account: FakeStripe, tree: dict[str, Any]) -> dict[str, Any]:
+    return _page(_notes_of(account, _invoice(account, tree["invoice"])), tree)
+
+
+def _get_note(account: FakeStripe, tree: dict[str, Any], note_id: str) -> dict[str, Any]:
+    if note_id not in account.credit_notes:
+        raise Refused(404, "invalid_request_error", "No such credit note", "resource_missing", "id")
+    return account.credit_notes[note_id]
+
+
+def _void_note(account: FakeStripe, tree: dict[str, Any], note_id: str) -> dict[str, Any]:
+    note = _get_note(account, tree, note_id)
+    invoice = _invoice(account, note["invoice"])
+    if invoice["status"] != "open" or note["status"] != "issued":
+        raise Refused(400, "invalid_request_error", "It cannot be voided.")
+    invoice["amount_remaining"] += note["pre_payment"]
+    note["status"] = "void"
+    return note
 
 
 def _page(found: list[dict[str, Any]], tree: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,9 @@ from urllib.parse import parse_qsl
 
 from stripe import RequestOptions
 from stripe.params import (
+    CreditNoteCreateParams,
+    CreditNoteListParams,
+    CreditNoteVoidCreditNoteParams,
     CustomerCreateParams,
     CustomerListParams,
     CustomerUpdateParams,
@@ -36,6 +39,10 @@ OPERATIONS: dict[tuple[str, str], Any] = {
     ("POST", r"/v1/invoices/[^/]+/finalize"): InvoiceFinalizeInvoiceParams,
     ("POST", r"/v1/invoices/[^/]+/void"): InvoiceVoidInvoiceParams,
     ("POST", r"/v1/invoices/[^/]+/pay"): InvoicePayParams,
+    ("POST", r"/v1/credit_notes"): CreditNoteCreateParams,
+    ("GET", r"/v1/credit_notes"): CreditNoteListParams,
+    ("GET", r"/v1/credit_notes/[^/]+"): None,
+    ("POST", r"/v1/credit_notes/[^/]+/void"): CreditNoteVoidCreditNoteParams,
     ("POST", r"/v1/invoices/[^/]+/mark_uncollectible"): InvoiceMarkUncollectibleParams,
 }
 # They are options of the SDK's call, not parameters on the wire.

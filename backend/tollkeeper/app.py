@@ -12,6 +12,8 @@ import tollkeeper.credits.immutable
 import tollkeeper.credits.tables
 import tollkeeper.customers.tables
 import tollkeeper.entitlements.tables
+import tollkeeper.invoices.credit_note_immutable
+import tollkeeper.invoices.credit_note_tables
 import tollkeeper.invoices.immutable
 import tollkeeper.invoices.payment_tables
 import tollkeeper.invoices.tables
@@ -40,6 +42,7 @@ from tollkeeper.web.api import access as api_access
 from tollkeeper.web.api import add_ons as api_add_ons
 from tollkeeper.web.api import capture as api_capture
 from tollkeeper.web.api import catalog as api_catalog
+from tollkeeper.web.api import credit_notes as api_credit_notes
 from tollkeeper.web.api import credits as api_credits
 from tollkeeper.web.api import customers as api_customers
 from tollkeeper.web.api import entitlements as api_entitlements
@@ -75,6 +78,7 @@ TABLES: tuple[ModuleType, ...] = (
     tollkeeper.customers.tables,
     tollkeeper.invoices.tables,
     tollkeeper.invoices.payment_tables,
+    tollkeeper.invoices.credit_note_tables,
     tollkeeper.entitlements.tables,
     tollkeeper.kong.tables,
     tollkeeper.metering.keeping_tables,
@@ -111,6 +115,7 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     api_credits.blueprint,
     api_invoices.blueprint,
     api_invoice_payments.blueprint,
+    api_credit_notes.blueprint,
     api_legal_entities.blueprint,
     api_payments.blueprint,
 )

@@ -4,9 +4,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from tollkeeper.invoices.credit_note_reading import list_all_notes
+from tollkeeper.invoices.credit_note_tables import CreditNote, CreditReason, Settlement
+from tollkeeper.invoices.credit_notes import CreditNoteDraft, issue_credit_note, void_credit_note
 from tollkeeper.invoices.pay import PaymentDraft, mark_overdue, mark_uncollectible, record_payment
 from tollkeeper.invoices.reading import get_invoice
-from tollkeeper.money import parse_minor
+from tollkeeper.money import format_minor, parse_minor
 
 TIME = r"\d{4}-\d\d-\d\d(?: \d\d:\d\d(?::\d\d)?)?"
 
@@ -35,8 +38,42 @@ def find_overdue(story: Any, time: str) -> None:
         mark_overdue(session, now=instant(time))
 
 
+def take_back(story: Any, time: str, number: str, amount: str, *how: str | None) -> None:
+    """Issue a credit note for an amount of an invoice, with tax in it, or of one of its lines, before tax."""
+    line, to = how
+    with story.database.transaction() as session:
+        minor = parse_minor(amount, get_invoice(session, number).currency, "/amount")
+        draft = CreditNoteDraft(
+            reason=CreditReason.ORDER_CHANGE,
+            lines={int(line): minor} if line else {},
+            amount_minor=None if line else minor,
+            to=Settlement(to.replace(" ", "_")) if to else None,
+        )
+        issue_credit_note(session, number, draft, by="story", now=instant(time))
+
+
+def void_note(story: Any, time: str, number: str) -> None:
+    """Void a credit note."""
+    with story.database.transaction() as session:
+        void_credit_note(session, number, by="story", now=instant(time))
+
+
+def notes_of(story: Any) -> list[str]:
+    """Return every credit note: number, state, total, and where it went."""
+    with story.database.snapshot() as session:
+        return sorted(_describe(note) for note in list_all_notes(session))
+
+
+def _describe(note: CreditNote) -> str:
+    ways = ("reduction", "credit", "refund", "out_of_band")
+    went = [f"{way} {format_minor(amount, note.currency)}" for way in ways if (amount := getattr(note, f"{way}_minor"))]
+    return f"{note.number} {note.status} {format_minor(note.total_minor, note.currency)}: {', '.join(went)}"
+
+
 DOCUMENT_SENTENCES: list[tuple[str, Callable[..., None]]] = [
     (rf"({TIME}) pay ([\d.]+) of (INV-\d+)", pay_part),
     (rf"({TIME}) give up on (INV-\d+)", give_up),
     (rf"({TIME}) find overdue", find_overdue),
+    (rf"({TIME}) take back of (INV-\d+) ([\d.]+)(?: of line (\d+))?(?: to (credit|refund|out of band))?", take_back),
+    (rf"({TIME}) void (CN-\d+)", void_note),
 ]

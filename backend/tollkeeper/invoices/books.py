@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session, aliased
 
 from tollkeeper.credits.books import CREDIT_CHECKS
 from tollkeeper.invoices.accounts import are_interim, billed_rows
+from tollkeeper.invoices.books_of_credit_notes import NOTE_CHECKS
 from tollkeeper.invoices.books_of_payments import PAYMENT_CHECKS
 from tollkeeper.invoices.charges import name_of
 from tollkeeper.invoices.immutable import content_digest
@@ -177,5 +178,6 @@ CHECKS: tuple[Callable[[Session], Iterator[str]], ...] = (
     _no_due_charge_is_missing,
     lines_are_in_the_ledger,
     *PAYMENT_CHECKS,
+    *NOTE_CHECKS,
     *CREDIT_CHECKS,
 )

@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 from tollkeeper.credits.draw import reverse_draws
 from tollkeeper.errors import Conflict
 from tollkeeper.invoices.announce import announce
+from tollkeeper.invoices.credit_note_reading import list_notes
+from tollkeeper.invoices.credit_note_tables import CreditNoteStatus
 from tollkeeper.invoices.payment_tables import InvoiceActKind
 from tollkeeper.invoices.reading import get_invoice
 from tollkeeper.invoices.states import Deed, move
@@ -37,7 +39,7 @@ def void_invoice(
         raise Conflict(f"{invoice.id} is a draft; discard it instead")
     if invoice.amount_paid_minor:
         raise Conflict(f"invoice {invoice.number} is paid, at least in part; correct it by a credit note")
-    if invoice.amount_credited_minor:
+    if any(note.status == CreditNoteStatus.ISSUED for note in list_notes(session, invoice.id)):
         raise Conflict(f"invoice {invoice.number} has credit notes; void them first")
     move(session, invoice, InvoiceStatus.VOID, Deed(InvoiceActKind.VOIDED, by, now, then))
     invoice.voided_at = now

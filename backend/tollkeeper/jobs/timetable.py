@@ -17,6 +17,7 @@ from tollkeeper.metering.totals import merge_totals
 from tollkeeper.metering.touched import prune_batches
 from tollkeeper.notifications.deliver import deliver_due, has_notifications_due, spread_notifications
 from tollkeeper.payments.apply_events import apply_stripe_events
+from tollkeeper.payments.push_credit_note import sync_credit_notes
 from tollkeeper.payments.reread import reread_open_invoices
 from tollkeeper.payments.sync import sync_due_invoices
 
@@ -81,7 +82,8 @@ def sync_stripe(context: JobContext) -> int:
     if account is None:
         return 0
     now = context.clock.now()
-    done = sync_due_invoices(context.database, account, now=now).done
+    done = sync_credit_notes(context.database, account, now=now)
+    done += sync_due_invoices(context.database, account, now=now).done
     return done + apply_stripe_events(context.database, account, now=now)
 
 

@@ -11,6 +11,7 @@ from tollkeeper.payments.client import StripeAccount
 from tollkeeper.payments.exponents import to_stripe_amount
 from tollkeeper.payments.find import read_invoice
 from tollkeeper.payments.outbox import StripeRefused
+from tollkeeper.payments.push_credit_note import check_credit_notes
 from tollkeeper.payments.tables import StripeRequest
 
 FITTING = {
@@ -31,6 +32,7 @@ def check_stripe(session: Session, account: StripeAccount) -> list[str]:
     return [
         *_made_twice(session, account.name),
         *(problem for invoice in invoices for problem in _compare(invoice, account)),
+        *check_credit_notes(session, account),
     ]
 
 

@@ -145,7 +145,12 @@ def _line(currency: str, line: Tree) -> Tree:
 def _finalize(session: Session, _form: Tree, invoice_id: str) -> Tree:
     row = _get_draft(session, invoice_id)
     status = "open" if row.body["total"] > 0 else "paid"
-    row.body = {**row.body, "status": status, "number": f"STANDIN-{row.position:04}"}
+    row.body = {
+        **row.body,
+        "status": status,
+        "number": f"STANDIN-{row.position:04}",
+        "amount_remaining": row.body["amount_due"],
+    }
     return row.body
 
 
@@ -167,6 +172,34 @@ def _move(session: Session, invoice_id: str, allowed: set[str], change: Tree) ->
     if row.body["status"] not in allowed:
         raise Refused(400, "invalid_request_error", f"This invoice is {row.body['status']}.")
     row.body = {**row.body, **change}
+    return row.body
+
+
+def _create_note(session: Session, form: Tree) -> Tree:
+    invoice = _get(session, str(form.get("invoice", "")), "invoice")
+    amount = int(form["amount"])
+    if invoice.body["status"] == "open":
+        left = max(invoice.body.get("amount_remaining", invoice.body["amount_due"]) - amount, 0)
+        invoice.body = {**invoice.body, "amount_remaining": left, "status": "open" if left else "paid"}
+    note = {"object": "credit_note", "status": "issued", "metadata": {}, **form, "amount": amount}
+    return _store(session, "cn_standin", "credit_note", note)
+
+
+def _list_notes(session: Session, form: Tree) -> Tree:
+    return _page([n for n in _all(session, "credit_note") if form.get("invoice") in {None, n["invoice"]}], form)
+
+
+def _get_note(session: Session, _form: Tree, note_id: str) -> Tree:
+    return _get(session, note_id, "credit_note").body
+
+
+def _void_note(session: Session, _form: Tree, note_id: str) -> Tree:
+    row = _get(session, note_id, "credit_note")
+    invoice = _get(session, row.body["invoice"], "invoice")
+    if invoice.body["status"] != "open":
+        raise Refused(400, "invalid_request_error", "The invoice is not open.")
+    invoice.body = {**invoice.body, "amount_remaining": invoice.body["amount_remaining"] + row.body["amount"]}
+    row.body = {**row.body, "status": "void"}
     return row.body
 
 
@@ -222,4 +255,8 @@ ROUTES: list[tuple[str, str, Callable[..., Tree]]] = [
     ("post", r"/v1/invoices/([^/]+)/void", _void),
     ("post", r"/v1/invoices/([^/]+)/pay", _pay),
     ("post", r"/v1/invoices/([^/]+)/mark_uncollectible", _give_up),
+    ("post", r"/v1/credit_notes", _create_note),
+    ("get", r"/v1/credit_notes", _list_notes),
+    ("get", r"/v1/credit_notes/([^/]+)", _get_note),
+    ("post", r"/v1/credit_notes/([^/]+)/void", _void_note),
 ]

@@ -14,6 +14,7 @@ from tollkeeper.payments.answers import Next, Refusal, wait_before_repeat
 from tollkeeper.payments.client import StripeAccount
 from tollkeeper.payments.exponents import minimum_charge
 from tollkeeper.payments.outbox import StripeRefused
+from tollkeeper.payments.push_credit_note import waits_for_its_credit_notes
 from tollkeeper.payments.push_invoice import Mismatch, Push, push_invoice
 from tollkeeper.payments.statement import Statement, read_statement
 from tollkeeper.payments.tables import StripeSync, SyncState
@@ -91,7 +92,8 @@ def _enqueue(session: Session, *, now: datetime) -> None:
         .where(
             or_(
                 Invoice.status.in_([InvoiceStatus.VOID, InvoiceStatus.PAID])
-                & (Invoice.stripe_status.in_(STILL_OPEN_THERE) | Invoice.stripe_status.is_(None)),
+                & (Invoice.stripe_status.in_(STILL_OPEN_THERE) | Invoice.stripe_status.is_(None))
+                & ~waits_for_its_credit_notes(),
                 (Invoice.status == InvoiceStatus.UNCOLLECTIBLE) & (Invoice.stripe_status == "open"),
             )
         )

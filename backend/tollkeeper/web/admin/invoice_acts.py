@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from enum import StrEnum
+from typing import TypeVar
 
 from flask import Blueprint, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
@@ -9,12 +11,17 @@ from sqlalchemy.orm import Session
 
 from tollkeeper.errors import Conflict, InvalidInput
 from tollkeeper.invoices.close_invoice import AfterVoid, void_invoice
+from tollkeeper.invoices.credit_note_reading import get_note
+from tollkeeper.invoices.credit_note_tables import CreditReason, Settlement
+from tollkeeper.invoices.credit_notes import CreditNoteDraft, issue_credit_note, void_credit_note
 from tollkeeper.invoices.pay import PaymentDraft, mark_uncollectible, record_payment
 from tollkeeper.invoices.reading import get_invoice
 from tollkeeper.money import parse_minor
 from tollkeeper.web.actor import acting_admin
 from tollkeeper.web.admin.forms import Form
 from tollkeeper.web.context import transaction, web_context
+
+Chosen = TypeVar("Chosen", bound=StrEnum)
 
 blueprint = Blueprint("invoice_acts", __name__, url_prefix="/invoices/<number>")
 
@@ -55,6 +62,47 @@ def void(number: str) -> ResponseReturnValue:
         "The invoice is void.",
         lambda session, now: void_invoice(session, number, then=then, by=acting_admin(), now=now),
     )
+
+
+@blueprint.post("/credit-notes")
+def take_back(number: str) -> ResponseReturnValue:
+    """Issue a credit note for an amount, of the whole invoice or of one line."""
+    form = Form.of(request.form)
+
+    def act(session: Session, now: datetime) -> object:
+        amount = parse_minor(form.text("amount"), get_invoice(session, number).currency, "/amount")
+        line = form.text("line")
+        if line and not line.isdecimal():
+            raise InvalidInput.of("/line", "choose one of the lines")
+        draft = CreditNoteDraft(
+            reason=_choice(CreditReason, form.text("reason"), "/reason"),
+            lines={int(line): amount} if line else {},
+            amount_minor=None if line else amount,
+            to=_choice(Settlement, form.text("to"), "/to") if form.text("to") else None,
+            memo=form.text("memo"),
+            key=form.text("key") or None,
+        )
+        return issue_credit_note(session, number, draft, by=acting_admin(), now=now)
+
+    return do(number, "The credit note is issued.", act)
+
+
+@blueprint.post("/credit-notes/<note>/void")
+def void_note(number: str, note: str) -> ResponseReturnValue:
+    """Void a credit note of this invoice that only took off what was due."""
+
+    def act(session: Session, now: datetime) -> object:
+        if get_note(session, note).invoice_id != get_invoice(session, number).id:
+            raise Conflict("the credit note is another invoice's")
+        return void_credit_note(session, note, by=acting_admin(), now=now)
+
+    return do(number, "The credit note is void.", act)
+
+
+def _choice(kind: type[Chosen], text: str, path: str) -> Chosen:
+    if text not in set(kind):
+        raise InvalidInput.of(path, f"choose from {', '.join(kind)}")
+    return kind(text)
 
 
 def do(number: str, done: str, act: Callable[[Session, datetime], object]) -> ResponseReturnValue:

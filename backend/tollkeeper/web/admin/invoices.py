@@ -5,6 +5,8 @@ from flask.typing import ResponseReturnValue
 
 from tollkeeper.customers.customers import get_customer
 from tollkeeper.errors import InvalidInput
+from tollkeeper.invoices.credit_note_reading import list_notes, room_of
+from tollkeeper.invoices.credit_note_tables import CreditReason
 from tollkeeper.invoices.pay import list_payments
 from tollkeeper.invoices.reading import get_invoice, list_invoices, list_lines, members_on, shares_of, subtotals_of
 from tollkeeper.invoices.states import MAY_BE_PAID, MAY_BECOME, OPEN_STATUSES, amount_due, list_acts
@@ -48,6 +50,8 @@ def show(id_or_number: str) -> ResponseReturnValue:
         subtotals = subtotals_of(session, lines)
         customer = get_customer(session, invoice.customer_id)
         members = members_on(session, lines)
+        notes = list_notes(session, invoice.id)
+        room = room_of(session, invoice, lines)
         payments, acts = list_payments(session, invoice.id), list_acts(session, invoice.id)
     holders = dict.fromkeys(line.customer_id for line in lines)
     lines_of = {holder: [line for line in lines if line.customer_id == holder] for holder in holders}
@@ -59,6 +63,9 @@ def show(id_or_number: str) -> ResponseReturnValue:
         shares={line.id: shares_of(line, members) for line in lines},
         subtotals=subtotals,
         payments=payments,
+        notes=notes,
+        creditable=room.left if invoice.status in OPEN_STATUSES | {InvoiceStatus.PAID} else 0,
+        reasons=list(CreditReason),
         acts=acts,
         due=amount_due(invoice) if invoice.status in MAY_BE_PAID else 0,
         can_be_paid=invoice.status in MAY_BE_PAID,
