@@ -1,6 +1,6 @@
 """Invoices: list, one with its lines and where it stands at Stripe."""
 
-from flask import Blueprint, render_template, request
+from flask import Blueprint, Response, render_template, request
 from flask.typing import ResponseReturnValue
 
 from tollkeeper.customers.customers import get_customer
@@ -15,6 +15,7 @@ from tollkeeper.storage.ids import new_id
 from tollkeeper.web.admin.forms import Form
 from tollkeeper.web.admin.stripe_links import dashboard_link
 from tollkeeper.web.context import snapshot
+from tollkeeper.web.usage_file import send_usage
 
 blueprint = Blueprint("invoices", __name__, url_prefix="/invoices")
 
@@ -39,6 +40,12 @@ def show_list() -> ResponseReturnValue:
         statuses=list(InvoiceStatus),
         next_after=shown[-1].id if len(rows) > PAGE_SIZE else None,
     )
+
+
+@blueprint.get("/<id_or_number>/usage.csv")
+def show_usage(id_or_number: str) -> Response:
+    """Send the usage behind an invoice."""
+    return send_usage(id_or_number)
 
 
 @blueprint.get("/<id_or_number>")

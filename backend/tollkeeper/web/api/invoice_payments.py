@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from flask import Blueprint
+from flask import Blueprint, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from tollkeeper.invoices.pay import PaymentDraft, list_payments, mark_uncollectible, record_payment
@@ -14,9 +14,11 @@ from tollkeeper.invoices.tables import InvoiceStatus
 from tollkeeper.money import format_minor, parse_minor
 from tollkeeper.payments.reread import ask_again
 from tollkeeper.web.actor import acting_key
-from tollkeeper.web.api.conventions import endpoint
+from tollkeeper.web.api.conventions import describe, endpoint
 from tollkeeper.web.api.instants import Instant
+from tollkeeper.web.auth import requires
 from tollkeeper.web.context import snapshot, transaction, web_context
+from tollkeeper.web.usage_file import send_usage
 
 blueprint = Blueprint("api_invoice_payments", __name__, url_prefix="/api/v1")
 
@@ -120,6 +122,14 @@ def reread(id_or_number: str) -> None:
     """Let the next run of the job ask Stripe about an invoice, whose webhooks may have been missed."""
     with transaction() as session:
         ask_again(session, get_invoice(session, id_or_number), now=web_context().clock.now())
+
+
+@blueprint.get("/invoices/<id_or_number>/usage.csv")
+@requires("read")
+@describe(answer={"type": "string"}, answer_types=("text/csv",))
+def show_usage(id_or_number: str) -> Response:
+    """Send the events that an invoice's usage charges counted, as CSV, one a row, with value and customer."""
+    return send_usage(id_or_number)
 
 
 def _describe(payment: InvoicePayment, currency: str) -> PaymentOut:
