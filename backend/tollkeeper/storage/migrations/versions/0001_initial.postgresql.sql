@@ -619,6 +619,57 @@ CREATE TABLE credit_transactions (
 
 CREATE INDEX ix_credit_transactions_reference ON credit_transactions (reference);
 
+CREATE TABLE credit_notes (
+  id VARCHAR NOT NULL,
+  legal_entity VARCHAR NOT NULL,
+  number VARCHAR NOT NULL,
+  sequence_number BIGINT NOT NULL,
+  invoice_id VARCHAR NOT NULL,
+  customer_id VARCHAR NOT NULL,
+  buyer JSONB NOT NULL,
+  seller JSONB NOT NULL,
+  currency VARCHAR NOT NULL,
+  reason VARCHAR NOT NULL,
+  memo VARCHAR NOT NULL,
+  key VARCHAR,
+  net_minor BIGINT NOT NULL,
+  tax_minor BIGINT NOT NULL,
+  total_minor BIGINT NOT NULL,
+  reduction_minor BIGINT NOT NULL,
+  credit_minor BIGINT NOT NULL,
+  prepaid_minor BIGINT NOT NULL,
+  refund_minor BIGINT NOT NULL,
+  out_of_band_minor BIGINT NOT NULL,
+  issued_at TIMESTAMP WITH TIME ZONE NOT NULL,
+  issued_by VARCHAR NOT NULL,
+  content_digest VARCHAR NOT NULL,
+  status VARCHAR NOT NULL,
+  voided_at TIMESTAMP WITH TIME ZONE,
+  voided_by VARCHAR,
+  stripe_id VARCHAR,
+  stripe_state VARCHAR NOT NULL,
+  stripe_due_at TIMESTAMP WITH TIME ZONE NOT NULL,
+  stripe_failures INTEGER NOT NULL,
+  stripe_problem VARCHAR,
+  CONSTRAINT pk_credit_notes PRIMARY KEY (id),
+  CONSTRAINT uq_credit_notes_legal_entity_sequence_number UNIQUE (legal_entity, sequence_number),
+  CONSTRAINT uq_credit_notes_invoice_id_key UNIQUE (invoice_id, key),
+  CONSTRAINT ck_credit_notes_takes_something_back CHECK (total_minor > 0 AND net_minor >= 0 AND tax_minor >= 0),
+  CONSTRAINT ck_credit_notes_net_and_tax CHECK (net_minor + tax_minor = total_minor),
+  CONSTRAINT ck_credit_notes_goes_somewhere CHECK (reduction_minor + credit_minor + refund_minor + out_of_band_minor = total_minor),
+  CONSTRAINT fk_credit_notes_legal_entity FOREIGN KEY(legal_entity) REFERENCES legal_entities (key),
+  CONSTRAINT uq_credit_notes_number UNIQUE (number),
+  CONSTRAINT fk_credit_notes_invoice_id FOREIGN KEY(invoice_id) REFERENCES invoices (id),
+  CONSTRAINT fk_credit_notes_customer_id FOREIGN KEY(customer_id) REFERENCES customers (id),
+  CONSTRAINT uq_credit_notes_stripe_id UNIQUE (stripe_id)
+);
+
+CREATE INDEX ix_credit_notes_customer_id ON credit_notes (customer_id);
+
+CREATE INDEX ix_credit_notes_invoice_id ON credit_notes (invoice_id);
+
+CREATE INDEX ix_credit_notes_stripe_state_stripe_due_at ON credit_notes (stripe_state, stripe_due_at);
+
 CREATE TABLE invoice_payments (
   id VARCHAR NOT NULL,
   invoice_id VARCHAR NOT NULL,
@@ -935,3 +986,27 @@ CREATE OR REPLACE FUNCTION tollkeeper_keep_documents() RETURNS trigger LANGUAGE 
 CREATE OR REPLACE TRIGGER invoices_keep_whole BEFORE TRUNCATE ON invoices FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_documents();
 
 CREATE OR REPLACE TRIGGER invoice_lines_keep_whole BEFORE TRUNCATE ON invoice_lines FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_documents();
+
+CREATE TABLE credit_note_lines (
+  credit_note_id VARCHAR NOT NULL,
+  position INTEGER NOT NULL,
+  invoice_line_id VARCHAR,
+  description VARCHAR NOT NULL,
+  amount_minor BIGINT NOT NULL,
+  CONSTRAINT pk_credit_note_lines PRIMARY KEY (credit_note_id, position),
+  CONSTRAINT ck_credit_note_lines_amount_is_positive CHECK (amount_minor > 0),
+  CONSTRAINT fk_credit_note_lines_credit_note_id FOREIGN KEY(credit_note_id) REFERENCES credit_notes (id),
+  CONSTRAINT fk_credit_note_lines_invoice_line_id FOREIGN KEY(invoice_line_id) REFERENCES invoice_lines (id)
+);
+
+CREATE INDEX ix_credit_note_lines_invoice_line_id ON credit_note_lines (invoice_line_id);
+
+CREATE OR REPLACE FUNCTION tollkeeper_keep_document() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'an issued credit note never changes' USING ERRCODE = 'integrity_constraint_violation'; END $$;
+
+CREATE OR REPLACE FUNCTION tollkeeper_keep_credit_note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.id IS DISTINCT FROM OLD.id OR NEW.legal_entity IS DISTINCT FROM OLD.legal_entity OR NEW.number IS DISTINCT FROM OLD.number OR NEW.sequence_number IS DISTINCT FROM OLD.sequence_number OR NEW.invoice_id IS DISTINCT FROM OLD.invoice_id OR NEW.customer_id IS DISTINCT FROM OLD.customer_id OR NEW.buyer IS DISTINCT FROM OLD.buyer OR NEW.seller IS DISTINCT FROM OLD.seller OR NEW.currency IS DISTINCT FROM OLD.currency OR NEW.reason IS DISTINCT FROM OLD.reason OR NEW.memo IS DISTINCT FROM OLD.memo OR NEW.key IS DISTINCT FROM OLD.key OR NEW.net_minor IS DISTINCT FROM OLD.net_minor OR NEW.tax_minor IS DISTINCT FROM OLD.tax_minor OR NEW.total_minor IS DISTINCT FROM OLD.total_minor OR NEW.reduction_minor IS DISTINCT FROM OLD.reduction_minor OR NEW.credit_minor IS DISTINCT FROM OLD.credit_minor OR NEW.prepaid_minor IS DISTINCT FROM OLD.prepaid_minor OR NEW.refund_minor IS DISTINCT FROM OLD.refund_minor OR NEW.out_of_band_minor IS DISTINCT FROM OLD.out_of_band_minor OR NEW.issued_at IS DISTINCT FROM OLD.issued_at OR NEW.issued_by IS DISTINCT FROM OLD.issued_by OR NEW.content_digest IS DISTINCT FROM OLD.content_digest OR OLD.status = 'void' AND NEW.status <> 'void' THEN RAISE EXCEPTION 'an issued credit note never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN NEW; END $$;
+
+CREATE OR REPLACE TRIGGER credit_notes_keep BEFORE UPDATE ON credit_notes FOR EACH ROW EXECUTE FUNCTION tollkeeper_keep_credit_note();
+
+CREATE OR REPLACE TRIGGER credit_notes_keep_whole BEFORE DELETE OR TRUNCATE ON credit_notes FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_document();
+
+CREATE OR REPLACE TRIGGER credit_note_lines_keep BEFORE UPDATE OR DELETE OR TRUNCATE ON credit_note_lines FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_document();

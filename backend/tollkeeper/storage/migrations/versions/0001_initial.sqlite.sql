@@ -623,6 +623,57 @@ CREATE TABLE credit_transactions (
 
 CREATE INDEX ix_credit_transactions_reference ON credit_transactions (reference);
 
+CREATE TABLE credit_notes (
+  id VARCHAR NOT NULL,
+  legal_entity VARCHAR NOT NULL,
+  number VARCHAR NOT NULL,
+  sequence_number BIGINT NOT NULL,
+  invoice_id VARCHAR NOT NULL,
+  customer_id VARCHAR NOT NULL,
+  buyer JSON NOT NULL,
+  seller JSON NOT NULL,
+  currency VARCHAR NOT NULL,
+  reason VARCHAR NOT NULL,
+  memo VARCHAR NOT NULL,
+  "key" VARCHAR,
+  net_minor BIGINT NOT NULL,
+  tax_minor BIGINT NOT NULL,
+  total_minor BIGINT NOT NULL,
+  reduction_minor BIGINT NOT NULL,
+  credit_minor BIGINT NOT NULL,
+  prepaid_minor BIGINT NOT NULL,
+  refund_minor BIGINT NOT NULL,
+  out_of_band_minor BIGINT NOT NULL,
+  issued_at VARCHAR(27) NOT NULL,
+  issued_by VARCHAR NOT NULL,
+  content_digest VARCHAR NOT NULL,
+  status VARCHAR NOT NULL,
+  voided_at VARCHAR(27),
+  voided_by VARCHAR,
+  stripe_id VARCHAR,
+  stripe_state VARCHAR NOT NULL,
+  stripe_due_at VARCHAR(27) NOT NULL,
+  stripe_failures INTEGER NOT NULL,
+  stripe_problem VARCHAR,
+  CONSTRAINT pk_credit_notes PRIMARY KEY (id),
+  CONSTRAINT uq_credit_notes_legal_entity_sequence_number UNIQUE (legal_entity, sequence_number),
+  CONSTRAINT uq_credit_notes_invoice_id_key UNIQUE (invoice_id, "key"),
+  CONSTRAINT ck_credit_notes_takes_something_back CHECK (total_minor > 0 AND net_minor >= 0 AND tax_minor >= 0),
+  CONSTRAINT ck_credit_notes_net_and_tax CHECK (net_minor + tax_minor = total_minor),
+  CONSTRAINT ck_credit_notes_goes_somewhere CHECK (reduction_minor + credit_minor + refund_minor + out_of_band_minor = total_minor),
+  CONSTRAINT fk_credit_notes_legal_entity FOREIGN KEY(legal_entity) REFERENCES legal_entities ("key"),
+  CONSTRAINT uq_credit_notes_number UNIQUE (number),
+  CONSTRAINT fk_credit_notes_invoice_id FOREIGN KEY(invoice_id) REFERENCES invoices (id),
+  CONSTRAINT fk_credit_notes_customer_id FOREIGN KEY(customer_id) REFERENCES customers (id),
+  CONSTRAINT uq_credit_notes_stripe_id UNIQUE (stripe_id)
+);
+
+CREATE INDEX ix_credit_notes_customer_id ON credit_notes (customer_id);
+
+CREATE INDEX ix_credit_notes_invoice_id ON credit_notes (invoice_id);
+
+CREATE INDEX ix_credit_notes_stripe_state_stripe_due_at ON credit_notes (stripe_state, stripe_due_at);
+
 CREATE TABLE invoice_payments (
   id VARCHAR NOT NULL,
   invoice_id VARCHAR NOT NULL,
@@ -935,3 +986,25 @@ CREATE TRIGGER invoice_lines_keep_insert BEFORE INSERT ON invoice_lines WHEN (SE
 CREATE TRIGGER invoice_lines_keep_update BEFORE UPDATE ON invoice_lines WHEN (SELECT status FROM invoices WHERE id = OLD.invoice_id) <> 'draft' BEGIN SELECT RAISE(ABORT, 'an issued invoice never changes'); END;
 
 CREATE TRIGGER invoice_lines_keep_delete BEFORE DELETE ON invoice_lines WHEN (SELECT status FROM invoices WHERE id = OLD.invoice_id) <> 'draft' BEGIN SELECT RAISE(ABORT, 'an issued invoice never changes'); END;
+
+CREATE TABLE credit_note_lines (
+  credit_note_id VARCHAR NOT NULL,
+  position INTEGER NOT NULL,
+  invoice_line_id VARCHAR,
+  description VARCHAR NOT NULL,
+  amount_minor BIGINT NOT NULL,
+  CONSTRAINT pk_credit_note_lines PRIMARY KEY (credit_note_id, position),
+  CONSTRAINT ck_credit_note_lines_amount_is_positive CHECK (amount_minor > 0),
+  CONSTRAINT fk_credit_note_lines_credit_note_id FOREIGN KEY(credit_note_id) REFERENCES credit_notes (id),
+  CONSTRAINT fk_credit_note_lines_invoice_line_id FOREIGN KEY(invoice_line_id) REFERENCES invoice_lines (id)
+);
+
+CREATE INDEX ix_credit_note_lines_invoice_line_id ON credit_note_lines (invoice_line_id);
+
+CREATE TRIGGER credit_notes_keep_update BEFORE UPDATE ON credit_notes WHEN NEW.id IS NOT OLD.id OR NEW.legal_entity IS NOT OLD.legal_entity OR NEW.number IS NOT OLD.number OR NEW.sequence_number IS NOT OLD.sequence_number OR NEW.invoice_id IS NOT OLD.invoice_id OR NEW.customer_id IS NOT OLD.customer_id OR NEW.buyer IS NOT OLD.buyer OR NEW.seller IS NOT OLD.seller OR NEW.currency IS NOT OLD.currency OR NEW.reason IS NOT OLD.reason OR NEW.memo IS NOT OLD.memo OR NEW.key IS NOT OLD.key OR NEW.net_minor IS NOT OLD.net_minor OR NEW.tax_minor IS NOT OLD.tax_minor OR NEW.total_minor IS NOT OLD.total_minor OR NEW.reduction_minor IS NOT OLD.reduction_minor OR NEW.credit_minor IS NOT OLD.credit_minor OR NEW.prepaid_minor IS NOT OLD.prepaid_minor OR NEW.refund_minor IS NOT OLD.refund_minor OR NEW.out_of_band_minor IS NOT OLD.out_of_band_minor OR NEW.issued_at IS NOT OLD.issued_at OR NEW.issued_by IS NOT OLD.issued_by OR NEW.content_digest IS NOT OLD.content_digest OR OLD.status = 'void' AND NEW.status <> 'void' BEGIN SELECT RAISE(ABORT, 'an issued credit note never changes'); END;
+
+CREATE TRIGGER credit_notes_keep_delete BEFORE DELETE ON credit_notes BEGIN SELECT RAISE(ABORT, 'an issued credit note never changes'); END;
+
+CREATE TRIGGER credit_note_lines_keep_update BEFORE UPDATE ON credit_note_lines BEGIN SELECT RAISE(ABORT, 'an issued credit note never changes'); END;
+
+CREATE TRIGGER credit_note_lines_keep_delete BEFORE DELETE ON credit_note_lines BEGIN SELECT RAISE(ABORT, 'an issued credit note never changes'); END;
