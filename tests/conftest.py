@@ -54,7 +54,12 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a fresh database with the schema: the test runs once per engine."""
-    if request.param == "sqlite":
+    return url_of_engine(request, request.param, tmp_path)
+
+
+def url_of_engine(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> str:
+    """Return the URL of a fresh database with the schema on the named engine."""
+    if engine == "sqlite":
         template: Path = request.getfixturevalue("sqlite_template")
         path = tmp_path / "tollkeeper.db"
         path.write_bytes(template.read_bytes())

@@ -19,6 +19,7 @@ import tollkeeper.invoices.payment_tables
 import tollkeeper.invoices.tables
 import tollkeeper.kong.tables
 import tollkeeper.metering.keeping_tables
+import tollkeeper.metering.stores.tables
 import tollkeeper.metering.tables
 import tollkeeper.notifications.tables
 import tollkeeper.payments.tables
@@ -30,6 +31,9 @@ from tollkeeper.config import Settings
 from tollkeeper.jobs.advance import advance_clock
 from tollkeeper.jobs.context import JobContext
 from tollkeeper.metering.builtin import seed_builtin_meters
+from tollkeeper.metering.stores.archive import archive_of, attach_archive
+from tollkeeper.metering.stores.locate import open_archive_at
+from tollkeeper.metering.stores.move import check_archive
 from tollkeeper.payments.client import find_account
 from tollkeeper.payments.webhooks import WebhookSettings
 from tollkeeper.storage.engine import open_engine
@@ -82,6 +86,7 @@ TABLES: tuple[ModuleType, ...] = (
     tollkeeper.entitlements.tables,
     tollkeeper.kong.tables,
     tollkeeper.metering.keeping_tables,
+    tollkeeper.metering.stores.tables,
     tollkeeper.metering.tables,
     tollkeeper.notifications.tables,
     tollkeeper.payments.tables,
@@ -151,7 +156,12 @@ def create_app(settings: Settings, *, database: Database | None = None, clock: C
 def open_database_of(settings: Settings) -> Database:
     """Return the database that the settings name, with the password that may be kept apart from its URL."""
     password = settings.database_password
-    return Database(open_engine(settings.database_url, password.get_secret_value() if password else None))
+    engine = open_engine(settings.database_url, password.get_secret_value() if password else None)
+    if settings.events_url is not None:
+        password = settings.events_password
+        archive = open_archive_at(settings.events_url, password.get_secret_value() if password else None)
+        attach_archive(engine, archive)
+    return Database(engine)
 
 
 def _clock_of(app: Flask, settings: Settings, database: Database) -> Clock:
@@ -192,7 +202,12 @@ def _webhook_settings(settings: Settings) -> WebhookSettings:
 
 
 def create_schema(database: Database) -> None:
-    """Bring the database to the newest schema, with the built-in meters in it; a repeat changes nothing."""
+    """Bring the database to the newest schema, with the built-in meters in it; a repeat changes nothing.
+
+    Raises Unavailable if events of the database lie in an archive that is not the one that the settings name.
+    """
     upgrade_schema(database.engine)
     with database.transaction() as session:
         seed_builtin_meters(session)
+    with database.snapshot() as session:
+        check_archive(session, archive_of(session))

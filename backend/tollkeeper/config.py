@@ -29,6 +29,17 @@ class Settings(BaseSettings):
     database_password: SecretStr | None = Field(
         default=None, description="Password for the database, kept out of its URL; best given as a file."
     )
+    events_url: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("EVENTS_URL", "TOLLKEEPER_EVENTS_URL"),
+        description=(
+            "A ClickHouse that raw events are moved to: clickhouse://user@host:8123/tollkeeper?cluster=name, "
+            "clickhouses:// over TLS; without it they stay in the database (docs/operations.md)."
+        ),
+    )
+    events_password: SecretStr | None = Field(
+        default=None, description="Password for ClickHouse, kept out of its URL; best given as a file."
+    )
     host: str = Field(default="127.0.0.1", description="Address that the backend listens on.")
     port: int = Field(default=8750, ge=0, le=65535, description="Port that the backend listens on.")
     secret_key: SecretStr | None = Field(

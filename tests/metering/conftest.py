@@ -1,12 +1,20 @@
 """Events of one month for the tests of metering."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from tests.conftest import url_of_engine
+from tests.metering.event_stores import EventStore
 from tollkeeper.metering.event import Event
+from tollkeeper.metering.stores.archive import Archive, attach_archive
+from tollkeeper.storage.engine import open_engine
+from tollkeeper.storage.session import Database
 
 NOW = datetime(2026, 3, 31, 23, 59, tzinfo=UTC)
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -27,3 +35,32 @@ def kong_event() -> Callable[..., Event]:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def clickhouse() -> Iterator[Any]:
+    """ClickHouse inside the test process, in memory; starting it takes seconds, so only where it is asked for."""
+    client = import_module("clickhouse_connect").get_client(interface="chdb")
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def archive(clickhouse: Any) -> Iterator[Archive]:
+    """An empty archive."""
+    name = f"t_{uuid4().hex}"
+    yield import_module("tollkeeper.metering.stores.clickhouse").ClickHouseArchive(clickhouse, name)
+    clickhouse.command(f"DROP DATABASE {name} SYNC")
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "clickhouse beside sqlite", "clickhouse beside postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EventStore]:
+    """An empty event store, once per engine."""
+    engine = open_engine(url_of_engine(request, request.param.split()[-1], tmp_path))
+    archive = None
+    if request.param.startswith("clickhouse"):
+        archive = request.getfixturevalue("archive")
+        attach_archive(engine, archive)
+    database = Database(engine)
+    yield EventStore(database, archive)
+    database.dispose()

@@ -13,6 +13,8 @@ from tollkeeper.invoices.pay import mark_overdue
 from tollkeeper.jobs.context import JobContext
 from tollkeeper.jobs.runner import Job
 from tollkeeper.metering.digests import MOST_PARTS, fold_digests
+from tollkeeper.metering.stores.archive import archive_behind
+from tollkeeper.metering.stores.move import MOST_MOVED, move_events
 from tollkeeper.metering.totals import merge_totals
 from tollkeeper.metering.touched import prune_batches
 from tollkeeper.notifications.deliver import deliver_due, has_notifications_due, spread_notifications
@@ -124,6 +126,20 @@ def fold(context: JobContext) -> int:
     return folded
 
 
+def move(context: JobContext) -> int:
+    """Move raw events to their archive; nothing without one."""
+    archive = archive_behind(context.database.engine)
+    if archive is None:
+        return 0
+    moved = 0
+    for _ in range(MOST_ROUNDS):
+        count = move_events(context.database, archive)
+        moved += count
+        if count < MOST_MOVED:
+            break
+    return moved
+
+
 def tidy(context: JobContext) -> int:
     """Fold and forget what only keeps things fast."""
     now = context.clock.now()
@@ -143,5 +159,6 @@ TIMETABLE = (
     Job("notify", 2, notify, "Deliver webhooks."),
     Job("watch_nodes", 10, watch, "Tell of gateway nodes that fell silent."),
     Job("fold_digests", 10, fold, "Add what batches left to the digests of the audit."),
+    Job("move_events", 5, move, "Move raw events to ClickHouse, if EVENTS_URL names one."),
     Job("tidy", 60, tidy, "Fold hourly totals, forget old bookkeeping."),
 )

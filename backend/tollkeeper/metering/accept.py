@@ -16,6 +16,7 @@ from tollkeeper.metering.event import Event, Rejection, microseconds_of
 from tollkeeper.metering.numbers import number_sets, number_sources
 from tollkeeper.metering.prepare import CONFLICT, Preparation, Prepared, content_of_prepared, prepare_events
 from tollkeeper.metering.rows import EventRow, StoredAlready, keys_of_ids
+from tollkeeper.metering.stores.append import append_events
 from tollkeeper.metering.tables import DimensionSet, EventBatch, OddTotal, UntimedEvent
 from tollkeeper.metering.totals import HOUR_US, count_rows
 from tollkeeper.storage.ids import new_id
@@ -51,7 +52,7 @@ def store_events(session: Session, preparation: Preparation, *, now: datetime) -
     rejected = list(preparation.rejected)
     if prepared:
         stored = _number(session, prepared, now)
-        present = _engine(session).append_events(session, stored.rows)
+        present = append_events(session, stored.rows)
         if present:
             again = [place for place, row in enumerate(stored.rows) if row.key in present]
             for place in again:

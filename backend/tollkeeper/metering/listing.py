@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, false, or_, select
@@ -14,12 +15,16 @@ from tollkeeper.metering.dimensions import join_data
 from tollkeeper.metering.event import instant_of, microseconds_of
 from tollkeeper.metering.measure import Question, Span, event_matches, event_value, matching_sets
 from tollkeeper.metering.read import ReadEvent, read_events, sets_by_id, source_names
-from tollkeeper.metering.rows import id_of, key_of_id
+from tollkeeper.metering.rows import EventKey, EventRow, id_of, key_of_id
+from tollkeeper.metering.stores.archive import Selection, Stretch, archive_of
+from tollkeeper.metering.stores.merged import with_archived
 from tollkeeper.metering.tables import DimensionSet, EventSource, Meter, StoredEvent
 from tollkeeper.metering.values import NoNumber
 
 # A page of invalid events looks at so many events at most; what it did not reach comes with the next page.
 MOST_EXAMINED = 50_000
+# Numbers of sources begin at 1.
+NO_SOURCE = 0
 
 
 class EventPlace(NamedTuple):
@@ -61,13 +66,17 @@ def list_events(
     session: Session, wanted: EventFilter, *, after: EventPlace | None = None, limit: int = 100
 ) -> list[ListedEvent]:
     """Return events by time, source and id, those after the given place."""
+    columns = (StoredEvent.time_us, StoredEvent.source_id, StoredEvent.id_key)
     query = (
-        select(StoredEvent)
+        select(*columns, StoredEvent.set_id, StoredEvent.id_text, StoredEvent.payload)
         .where(*_conditions(wanted, after))
-        .order_by(StoredEvent.time_us, StoredEvent.source_id, StoredEvent.id_key)
+        .order_by(*columns)
         .limit(limit)
     )
-    rows = session.scalars(query).all()
+    here = [EventRow(*row) for row in session.execute(query)]
+    rows = here
+    if archive_of(session) is not None:
+        rows = list(islice(with_archived(session, here, _selection(session, wanted, after)), limit))
     sets = sets_by_id(session, {row.set_id for row in rows})
     sources = source_names(session)
     events = []
@@ -145,11 +154,38 @@ def _conditions(wanted: EventFilter, after: EventPlace | None) -> list[ColumnEle
     return conditions if after is None else [*conditions, *_beyond(after)]
 
 
-def _in_span(span: Span) -> ColumnElement[bool]:
+def _selection(session: Session, wanted: EventFilter, after: EventPlace | None) -> Selection:
+    """Say the same as `_conditions` to an archive, which knows no subjects and types, only numbers of sets."""
+    start_us = None if wanted.start is None else microseconds_of(wanted.start)
+    end_us = None if wanted.end is None else microseconds_of(wanted.end)
+    set_ids = None
+    if wanted.subject is not None or wanted.event_type is not None:
+        set_ids = session.scalars(_set_ids(wanted)).all()
+    source_id = None
+    if wanted.source is not None:
+        found = session.scalar(select(EventSource.id).where(EventSource.source == wanted.source))
+        source_id = NO_SOURCE if found is None else found
+    return Selection(
+        within=[Stretch(start_us, end_us, set_ids)],
+        any_of=None if wanted.spans is None else [_stretch(session, span) for span in wanted.spans],
+        source_id=source_id,
+        id_key=None if wanted.event_id is None else key_of_id(wanted.event_id)[0],
+        after=None if after is None else EventKey(*after),
+    )
+
+
+def _stretch(session: Session, span: Span) -> Stretch:
+    return Stretch(span.start_us, span.end_us, session.scalars(_sets_of(span)).all())
+
+
+def _sets_of(span: Span) -> Select[int]:
     of_subjects = select(DimensionSet.id).join(Subject, Subject.id == DimensionSet.subject_id)
-    its_sets = of_subjects.where(Subject.subject.in_(sorted(span.subjects or ())))
+    return of_subjects.where(Subject.subject.in_(sorted(span.subjects or ())))
+
+
+def _in_span(span: Span) -> ColumnElement[bool]:
     in_time = (StoredEvent.time_us >= span.start_us, StoredEvent.time_us < span.end_us)
-    return and_(*in_time, StoredEvent.set_id.in_(its_sets))
+    return and_(*in_time, StoredEvent.set_id.in_(_sets_of(span)))
 
 
 def _set_ids(wanted: EventFilter) -> Select[int]:

@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 
 from tollkeeper.customers.tables import Subject
 from tollkeeper.metering.dimensions import COUNTED, join_data
+from tollkeeper.metering.stores.archive import Selection, Stretch
+from tollkeeper.metering.stores.merged import with_archived
 from tollkeeper.metering.tables import DimensionSet, EventSource, HourlyTotal, OddTotal, StoredEvent
 from tollkeeper.money import EXACT
 
@@ -135,17 +137,18 @@ def read_events(session: Session, sets: Mapping[int, SetFacts], start_us: int, e
             StoredEvent.time_us,
             StoredEvent.source_id,
             StoredEvent.id_key,
-            StoredEvent.id_text,
             StoredEvent.set_id,
+            StoredEvent.id_text,
             StoredEvent.payload,
         )
         .where(StoredEvent.time_us >= start_us, StoredEvent.time_us < end_us)
         .order_by(StoredEvent.time_us, StoredEvent.source_id, StoredEvent.id_key)
         .execution_options(yield_per=1_000)
     )
-    rows: Any = session.execute(_of_sets(query, StoredEvent.set_id, sets.keys()))
-    with rows:
-        for time_us, source_id, id_key, id_text, set_id, payload in rows:
+    result: Any = session.execute(_of_sets(query, StoredEvent.set_id, sets.keys()))
+    wanted = Selection(within=[Stretch(start_us, end_us, sets.keys() if len(sets) <= MOST_NAMED_SETS else None)])
+    with result:
+        for time_us, source_id, id_key, set_id, id_text, payload in with_archived(session, result, wanted):
             facts = sets.get(set_id)
             if facts is not None:
                 data = join_data(facts.event_type, facts.dimensions, payload)

@@ -56,7 +56,7 @@ Hours = dict[tuple[int, int], HourCount]
 def count_row(hours: Hours, row: EventRow, facts: SetFacts) -> None:
     """Count a row; raises Unreadable."""
     time_us, _, _, set_id, _, payload = row
-    counts, odd = _counts_of(facts, payload)
+    counts, odd = counts_of(facts, payload)
     key = (set_id, time_us // HOUR_US)
     cell = hours.get(key)
     if cell is None:
@@ -64,7 +64,8 @@ def count_row(hours: Hours, row: EventRow, facts: SetFacts) -> None:
     cell.add(time_us, counts, odd)
 
 
-def _counts_of(facts: SetFacts, payload: bytes) -> tuple[Counts, tuple[tuple[str, Decimal], ...]]:
+def counts_of(facts: SetFacts, payload: bytes) -> tuple[Counts, tuple[tuple[str, Decimal], ...]]:
+    """Return the whole numbers for the columns of COUNTED, and those that do not fit; raises Unreadable."""
     event_type, dimensions = facts.event_type, facts.dimensions
     if event_type != KONG_REQUEST or payload == b"null":
         _join(event_type, dimensions, payload)

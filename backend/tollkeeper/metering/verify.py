@@ -23,7 +23,9 @@ from tollkeeper.metering.findings import Finding, Kind, Range, Verified
 from tollkeeper.metering.kong_request import Dimensions
 from tollkeeper.metering.read import SETS, SetFacts, source_names
 from tollkeeper.metering.recount import Unreadable, count_row
-from tollkeeper.metering.rows import EventRow, id_of
+from tollkeeper.metering.rows import EventKey, EventRow, id_of
+from tollkeeper.metering.stores.archive import Selection, Stretch
+from tollkeeper.metering.stores.merged import first_and_last_us, get_row, with_archived
 from tollkeeper.metering.tables import DimensionSet, StoredEvent
 from tollkeeper.metering.verify_days import DayCheck
 from tollkeeper.metering.verify_totals import TotalsCheck
@@ -50,8 +52,9 @@ def verify_events(session: Session, wanted: Range, done: Verified, progress: Pro
     yield from _known_sets(session, wanted.subjects, sets)
     with IdLedger() as ledger:
         check = RowCheck(session, wanted, sets, done, ledger)
+        selection = Selection(within=[Stretch(wanted.first_day * DAY_US, wanted.end_day * DAY_US)])
         with closing(_rows(session, wanted)) as rows:
-            for row in rows:
+            for row in with_archived(session, rows, selection):
                 yield from check.add(row)
                 if done.events % REPORT_EVERY == 0:
                     progress(done.events)
@@ -62,8 +65,7 @@ def verify_events(session: Session, wanted: Range, done: Verified, progress: Pro
 
 def whole_range(session: Session, subjects: Collection[str] | None = None) -> Range:
     """Return the days of all events and of all digests."""
-    first_us, last_us = session.execute(select(func.min(StoredEvent.time_us), func.max(StoredEvent.time_us))).one()
-    days = [first_us // DAY_US, last_us // DAY_US] if first_us is not None else []
+    days = [time_us // DAY_US for time_us in first_and_last_us(session) or ()]
     first, last = session.execute(select(func.min(EventDigest.day), func.max(EventDigest.day))).one()
     days += [] if first is None else [first, last]
     days += [key.day for key in unfolded_sums(session)]
@@ -112,10 +114,11 @@ class RowCheck:
 
 
 def _twice(session: Session, sources: dict[int, str], twice: Twice) -> Finding:
-    key = (twice.first_us, twice.source_id, twice.id_key)
-    event = session.get_one(StoredEvent, key)
+    key = EventKey(twice.first_us, twice.source_id, twice.id_key)
+    row = get_row(session, key)
+    assert row is not None
     times = " and ".join(instant_of(time_us).isoformat() for time_us in (twice.first_us, twice.second_us))
-    named = f"{sources[twice.source_id]} {id_of(event.id_key, event.id_text)} is stored under {times}"
+    named = f"{sources[twice.source_id]} {id_of(row.id_key, row.id_text)} is stored under {times}"
     return Finding(Kind.TWICE, twice.second_us // DAY_US, None, named)
 
 

@@ -16,7 +16,6 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from flask import Response, request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import BadRequest
 
@@ -27,7 +26,8 @@ from tollkeeper.metering.filters import check_filter
 from tollkeeper.metering.measure import SUBJECT_PATH, Question
 from tollkeeper.metering.meters import get_meter
 from tollkeeper.metering.query import MeterRow
-from tollkeeper.metering.tables import Meter, StoredEvent
+from tollkeeper.metering.stores.merged import first_and_last_us
+from tollkeeper.metering.tables import Meter
 from tollkeeper.metering.windows import WindowSize, windows_between, zone_of
 from tollkeeper.usage.series import query_for
 from tollkeeper.web.api.conventions import View, endpoint
@@ -139,8 +139,8 @@ def _period(session: Session, query: OpenMeterQuery) -> tuple[datetime, datetime
     end = query.end or web_context().clock.now()
     if query.start is not None:
         return query.start, end
-    first_us = session.scalar(select(func.min(StoredEvent.time_us)))
-    first = end if first_us is None else instant_of(first_us)
+    known = first_and_last_us(session)
+    first = end if known is None else instant_of(known[0])
     start = max(EARLIEST, first)
     return (start, end) if start < end else (EARLIEST, end)
 
