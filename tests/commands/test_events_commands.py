@@ -3,7 +3,7 @@
 import gzip
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,17 +14,19 @@ from tollkeeper.app import create_schema
 from tollkeeper.cli import main
 from tollkeeper.metering.accept import accept_events
 from tollkeeper.metering.event import Event, decode_events
+from tollkeeper.metering.listing import EventFilter, list_events
 from tollkeeper.storage.engine import open_engine
 from tollkeeper.storage.session import Database
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 Run = Callable[..., Result]
+BOOKS = "the URL of the books"
 
 
 @pytest.fixture
 def books(tmp_path: Path) -> Database:
     """Two events of one day, and one of the day before that came late."""
-    database = Database(open_engine(f"sqlite:///{tmp_path / 'tollkeeper.db'}"))
+    database = Database(open_engine(f"sqlite:///{tmp_path / 'books.db'}"))
     create_schema(database)
     batch = [
         Event(
@@ -45,8 +47,9 @@ def books(tmp_path: Path) -> Database:
 @pytest.fixture
 def run(books: Database, tmp_path: Path) -> Run:
     def run_command(*arguments: str) -> Result:
-        environment = {"DATABASE_URL": f"sqlite:///{tmp_path / 'tollkeeper.db'}"}
-        return CliRunner().invoke(main, ["events", *arguments], env=environment)
+        environment = {"DATABASE_URL": f"sqlite:///{tmp_path / 'books.db'}"}
+        named = [environment["DATABASE_URL"] if one == BOOKS else one for one in arguments]
+        return CliRunner().invoke(main, ["events", *named], env=environment)
 
     return run_command
 
@@ -96,3 +99,56 @@ def test_an_exported_event_that_is_sent_again_is_a_repeat(run: Run, books: Datab
     with books.transaction() as session:
         answer = accept_events(session, [event for _, event in events], now=NOW.replace(day=3))
     assert (answer.accepted, answer.duplicates, answer.rejected) == (0, 2, ())
+
+
+def test_copy_brings_every_event_to_another_database_once(run: Run, database_url: str) -> None:
+    first = run("copy", "--from", BOOKS, "--to", database_url)
+    assert (first.exit_code, first.output) == (0, "3 events copied; 2 days are the same, 0 were before\n")
+    again = run("copy", "--from", BOOKS, "--to", database_url)
+    assert again.output == "0 events copied; 2 days are the same, 2 were before\n"
+    verified = CliRunner().invoke(main, ["events", "verify"], env={"DATABASE_URL": database_url})
+    assert verified.output.splitlines()[-1] == "3 events, 2 digests: no differences"
+
+
+def test_copy_goes_on_where_it_was_killed(run: Run, books: Database, database_url: str) -> None:
+    half = Database(open_engine(database_url))
+    with books.snapshot() as session, half.transaction() as writing:
+        known = list_events(session, EventFilter())[1]
+        event = Event(
+            id=known.id, source=known.source, type=known.type, subject=known.subject, time=known.time, data=known.data
+        )
+        assert accept_events(writing, [event], now=NOW + timedelta(days=1)).accepted == 1
+    half.dispose()
+    result = run("copy", "--from", BOOKS, "--to", database_url)
+    assert result.output == "2 events copied; 2 days are the same, 0 were before\n"
+
+
+def test_copy_refuses_a_source_whose_event_was_changed(run: Run, books: Database, database_url: str) -> None:
+    with books.transaction() as session:
+        session.execute(text("UPDATE events SET time_us = time_us + 1 WHERE id_text = 'e2'"))
+    result = run("copy", "--from", BOOKS, "--to", database_url)
+    assert result.exit_code == 1
+    assert "2026-03-02, consumer:1: the source's digest is of 2 events, the copy holds 2" in result.output
+
+
+def test_copy_refuses_a_target_that_holds_another_event(run: Run, database_url: str) -> None:
+    other = Database(open_engine(database_url))
+    with other.transaction() as session:
+        stranger = Event(
+            id="x", source="app", type="t", subject="consumer:1", time=datetime(2026, 3, 2, 9, tzinfo=UTC), data=1
+        )
+        assert accept_events(session, [stranger], now=NOW + timedelta(days=1)).accepted == 1
+    other.dispose()
+    result = run("copy", "--from", BOOKS, "--to", database_url)
+    assert (result.exit_code, "the copy holds 3" in result.output) == (1, True)
+
+
+def test_a_copy_knows_the_repeats_of_events_without_a_time(run: Run, books: Database, database_url: str) -> None:
+    untimed = Event(id="u", source="cron", type="t", subject="s", data=1)
+    with books.transaction() as session:
+        accept_events(session, [untimed], now=NOW)
+    assert run("copy", "--from", BOOKS, "--to", database_url).exit_code == 0
+    copy = Database(open_engine(database_url))
+    with copy.transaction() as session:
+        assert accept_events(session, [untimed], now=NOW + timedelta(hours=5)).duplicates == 1
+    copy.dispose()

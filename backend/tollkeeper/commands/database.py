@@ -9,6 +9,8 @@ from sqlalchemy.exc import DBAPIError
 from tollkeeper.app import create_schema, open_database_of
 from tollkeeper.config import load_settings
 from tollkeeper.errors import Unavailable
+from tollkeeper.metering.stores.archive import Archive, attach_archive
+from tollkeeper.storage.engine import open_engine
 from tollkeeper.storage.session import Database
 
 
@@ -18,7 +20,28 @@ def open_database() -> Iterator[Database]:
 
     Raises Unavailable naming the database and what it said, if it cannot be opened or brought up to date.
     """
-    database = open_database_of(load_settings())
+    with _ready(open_database_of(load_settings())) as database:
+        yield database
+
+
+@contextmanager
+def database_at(url: str, archive: Archive | None = None) -> Iterator[Database]:
+    """Yield the database at a URL with an archive behind it; that of the settings has the one that they name."""
+    loaded = load_settings()
+    if url == loaded.database_url and archive is None:
+        database = open_database_of(loaded)
+    else:
+        password = loaded.database_password
+        engine = open_engine(url, password.get_secret_value() if password else None)
+        if archive is not None:
+            attach_archive(engine, archive)
+        database = Database(engine)
+    with _ready(database):
+        yield database
+
+
+@contextmanager
+def _ready(database: Database) -> Iterator[Database]:
     try:
         _bring_up_to_date(database)
         yield database

@@ -1,4 +1,4 @@
-"""`tollkeeper events`: prove that the stored events are what was accepted, take them out."""
+"""`tollkeeper events`: prove that the stored events are what was accepted, take them out, take them elsewhere."""
 
 import json
 import sys
@@ -10,24 +10,29 @@ import click
 from sqlalchemy.orm import Session
 
 from tollkeeper.clock import SystemClock
-from tollkeeper.commands.database import open_database
+from tollkeeper.commands.database import database_at, open_database
+from tollkeeper.config import load_settings
 from tollkeeper.customers.customers import get_customer
 from tollkeeper.customers.subjects import subjects_of_customer
-from tollkeeper.errors import InvalidInput
+from tollkeeper.errors import Conflict, InvalidInput
+from tollkeeper.metering.copy_events import copy_events
 from tollkeeper.metering.export_days import State, check_days, export_days, note_export
 from tollkeeper.metering.export_events import export_events
 from tollkeeper.metering.findings import Finding, Range, Verified
 from tollkeeper.metering.parquet_files import require_parquet
+from tollkeeper.metering.stores.locate import open_archive_at
+from tollkeeper.metering.stores.move import move_events, return_events
 from tollkeeper.metering.verify import verify_events, whole_range
 from tollkeeper.storage.test_clock import read_offset
 
 EPOCH = date(1970, 1, 1)
+ARCHIVES = {"clickhouse", "clickhouses", "chdb"}
 DAY = click.DateTime(["%Y-%m-%d"])
 
 
 @click.group()
 def events() -> None:
-    """Stored events: verify, export, check an export."""
+    """Stored events: verify, export, check an export, copy."""
 
 
 @events.command("verify")
@@ -119,6 +124,46 @@ def _export_parquet(folder: Path, first: datetime | None, end: datetime | None, 
                 note_export(writing, exported, now=now)
             days, written, count = days + 1, written + exported.is_new, count + exported.entry.events
     click.echo(f"{count} events of {days} days in {folder}, {written} days written now")
+
+
+@events.command("copy")
+@click.option("--from", "source", required=True, metavar="URL", help="Where the events are: sqlite:, postgresql:.")
+@click.option("--to", "target", required=True, metavar="URL", help="Where they shall be, too; its schema is made.")
+def copy_command(source: str, target: str) -> None:
+    """Copy all events from one database to another, and prove by the digests that the copy is the same.
+
+    Run it again after a kill: days that are equal are passed over. Exits 1 where the two differ. With a clickhouse: URL
+    as --to the raw events are moved there from --from, with one as --from they are brought back into --to: then set, or
+    take away, EVENTS_URL.
+    """
+    ends = {source.partition(":")[0], target.partition(":")[0]}
+    try:
+        if ends & ARCHIVES:
+            count = _move_all(source, target)
+            click.echo(f"{count} events moved, each read back")
+            return
+        with database_at(source) as one, database_at(target) as other:
+            copied = copy_events(one, other, now=SystemClock().now(), progress=_show_day)
+    except Conflict as error:
+        raise click.ClickException(error.message) from None
+    click.echo(f"{copied.events} events copied; {copied.days} days are the same, {copied.same_days} were before")
+
+
+def _move_all(source: str, target: str) -> int:
+    is_back = source.partition(":")[0] in ARCHIVES
+    password = load_settings().events_password
+    archive = open_archive_at(source if is_back else target, password.get_secret_value() if password else None)
+    count = 0
+    with database_at(target if is_back else source, archive=archive) as database:
+        while moved := (return_events if is_back else move_events)(database, archive):
+            count += moved
+            _show_progress(count)
+    return count
+
+
+def _show_day(day: int, count: int) -> None:
+    if sys.stderr.isatty():
+        click.echo(f"\r{_day(day)}: {count} events", nl=False, err=True)
 
 
 def _range(session: Session, first: datetime | None, end: datetime | None, customer: str | None) -> Range:
