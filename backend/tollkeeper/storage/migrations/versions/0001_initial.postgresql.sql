@@ -264,6 +264,15 @@ CREATE TABLE meters (
   CONSTRAINT uq_meters_key UNIQUE (key)
 );
 
+CREATE TABLE event_moves (
+  id BIGSERIAL NOT NULL,
+  state SMALLINT NOT NULL,
+  events INTEGER NOT NULL,
+  CONSTRAINT pk_event_moves PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_event_moves_state ON event_moves (state);
+
 CREATE TABLE notifications (
   id VARCHAR NOT NULL,
   key VARCHAR NOT NULL,

@@ -267,6 +267,14 @@ CREATE TABLE meters (
   CONSTRAINT uq_meters_key UNIQUE ("key")
 );
 
+CREATE TABLE event_moves (
+  id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+  state SMALLINT NOT NULL,
+  events INTEGER NOT NULL
+);
+
+CREATE INDEX ix_event_moves_state ON event_moves (state);
+
 CREATE TABLE notifications (
   id VARCHAR NOT NULL,
   "key" VARCHAR NOT NULL,
