@@ -10,9 +10,11 @@ from tests.shop import add_customer, add_plan, at, flat
 from tollkeeper.customers.customers import archive_customer
 from tollkeeper.errors import Conflict, InvalidInput, NotFound
 from tollkeeper.subscriptions.cancel import cancel
+from tollkeeper.subscriptions.change_plan import change_plan
 from tollkeeper.subscriptions.state import SubscriptionState, state_at
 from tollkeeper.subscriptions.subscribe import DEFAULTS, subscribe
 from tollkeeper.subscriptions.timeline import load_timeline
+from tollkeeper.subscriptions.undo import undo
 
 NOW = at("2026-01-10T12:00")
 
@@ -98,3 +100,18 @@ def test_a_quantity_needs_a_flat_rate_card(session: Session) -> None:
 def test_an_end_before_the_start_is_refused(session: Session) -> None:
     with pytest.raises(InvalidInput, match="/ends_at"):
         subscribe(session, "acme", "pro", start=NOW, now=NOW, options=replace(DEFAULTS, ends_at=NOW))
+
+
+def test_a_subscription_that_is_to_leave_the_plan_is_on_it_until_then(session: Session) -> None:
+    """A second one would charge for the same usage twice until the change."""
+    add_plan(session, "pro", flat())
+    add_plan(session, "max", flat(amount="50.00"))
+    first = subscribe(session, "acme", "pro", start=at("2026-01-01"), now=at("2026-01-01"))
+    change_plan(session, first.id, "max", at=at("2026-02-01"), now=at("2026-01-02"))
+    with pytest.raises(Conflict, match="until 2026-02-01"):
+        subscribe(session, "acme", "pro", start=at("2026-01-05"), now=at("2026-01-05"))
+    with pytest.raises(Conflict, match="is on plan 'max' since 2026-02-01"):
+        subscribe(session, "acme", "max", start=at("2026-01-05"), now=at("2026-01-05"))
+    assert subscribe(session, "acme", "pro", start=at("2026-02-01"), now=at("2026-01-05")).plan_key == "pro"
+    with pytest.raises(Conflict, match="is on plan 'pro' since 2026-02-01"):
+        undo(session, first.id, "change_plan", now=at("2026-01-06"))

@@ -33,7 +33,9 @@ def change_plan(session: Session, subscription_id: str, plan_key: str, *, at: Wh
         raise Conflict("the subscription ends before that time", code="subscription_ended")
     check_currency(spec_of(version), subscription.currency, "/plan")
     if plan_key != subscription.plan_key:
-        refuse_overlap(session, subscription.customer_id, plan_key, start=moment, ends_at=subscription.ends_at)
+        refuse_overlap(
+            session, subscription.customer_id, plan_key, start=moment, ends_at=subscription.ends_at, but=subscription.id
+        )
     session.execute(
         update(SubscriptionTerm)
         .where(

@@ -8,7 +8,7 @@ from decimal import Decimal
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from tollkeeper.catalog.plans import get_published_version
+from tollkeeper.catalog.plans import get_plan, get_published_version
 from tollkeeper.catalog.spec import PlanSpec
 from tollkeeper.catalog.versions import Spec, plan_spec_of
 from tollkeeper.customers.customers import get_customer
@@ -20,7 +20,7 @@ from tollkeeper.subscriptions.billing_periods import next_due
 from tollkeeper.subscriptions.changing import TOPIC
 from tollkeeper.subscriptions.periods import time_zone_of
 from tollkeeper.subscriptions.tables import Subscription, SubscriptionQuantity, SubscriptionTerm
-from tollkeeper.subscriptions.timeline import load_timeline
+from tollkeeper.subscriptions.timeline import load_timeline, load_timelines
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,23 +88,29 @@ def refuse_overlap(
     *,
     start: datetime,
     ends_at: datetime | None,
+    but: str | None = None,
 ) -> None:
-    """Raise Conflict if the customer has a subscription to the plan at some time in `[start, ends_at)`."""
-    query = select(Subscription).where(
-        Subscription.customer_id == customer_id,
-        Subscription.plan_key == plan_key,
-        or_(Subscription.ends_at.is_(None), Subscription.ends_at > start),
-    )
-    if ends_at is not None:
-        query = query.where(Subscription.started_at < ends_at)
-    other = session.scalars(query.order_by(Subscription.started_at).limit(1)).first()
-    if other is not None and (other.ends_at is None or other.ends_at > other.started_at):
-        until = f" until {other.ends_at.isoformat()}" if other.ends_at else ""
-        raise Conflict(
-            f"the customer is on plan {plan_key!r} since {other.started_at.isoformat()}{until} "
-            f"({other.id}); cancel or change that subscription",
-            code="already_subscribed",
-        )
+    """Raise Conflict if the customer is on the plan at some time in `[start, ends_at)`, by another one than `but`.
+
+    A subscription that is to leave the plan is on it until then, and one that is to change to it from then on.
+    """
+    plan_id = get_plan(session, plan_key).id
+    others = session.scalars(
+        select(Subscription)
+        .where(Subscription.customer_id == customer_id, Subscription.id != (but or ""))
+        .where(or_(Subscription.ends_at.is_(None), Subscription.ends_at > start))
+        .order_by(Subscription.started_at)
+    ).all()
+    for timeline in load_timelines(session, others):
+        for one in timeline.segments:
+            is_before = one.end is not None and one.end <= start
+            if one.plan_id == plan_id and not is_before and (ends_at is None or one.start < ends_at):
+                until = f" until {one.end.isoformat()}" if one.end else ""
+                raise Conflict(
+                    f"the customer is on plan {plan_key!r} since {one.start.isoformat()}{until} "
+                    f"({timeline.subscription.id}); cancel or change that subscription",
+                    code="already_subscribed",
+                )
 
 
 def _lock_customer(session: Session, customer: Customer) -> Customer:

@@ -42,7 +42,9 @@ def _undo_cancel(session: Session, subscription: Subscription, now: datetime) ->
     ends_at = subscription.ends_at
     if ends_at is None or ends_at <= now:
         return None
-    refuse_overlap(session, subscription.customer_id, subscription.plan_key, start=ends_at, ends_at=None)
+    refuse_overlap(
+        session, subscription.customer_id, subscription.plan_key, start=ends_at, ends_at=None, but=subscription.id
+    )
     subscription.ends_at = None
     subscription.is_rest_forfeited = False
     subscription.status = "active"
@@ -68,9 +70,8 @@ def _undo_change(session: Session, subscription: Subscription, now: datetime) ->
     last = next(term for term in reversed(terms) if term.removed_at is None)
     plan = session.get_one(Plan, session.get_one(PlanVersion, last.plan_version_id).plan_id)
     if plan.key != subscription.plan_key:
-        refuse_overlap(
-            session, subscription.customer_id, plan.key, start=planned[0].starts_at, ends_at=subscription.ends_at
-        )
+        start, ends_at = planned[0].starts_at, subscription.ends_at
+        refuse_overlap(session, subscription.customer_id, plan.key, start=start, ends_at=ends_at, but=subscription.id)
     subscription.plan_key = plan.key
     subscription.plan_version_id = last.plan_version_id
     return planned[0].starts_at
