@@ -22,7 +22,7 @@ def main(folder):
         json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         for name in ("summary", "document", "charges", "credit")
     )
-    wrong = check_document(summary, document) + check_credit(document, credit)
+    wrong = check_document(summary, document) + check_credit(document, credit) + check_coupons(document)
     by_id = {charge["id"]: charge for charge in charges}
     lines = {}
     for line in document["lines"]:
@@ -77,6 +77,39 @@ def check_credit(document, credit):
     if shown != drawn:
         wrong.append("credit: the lines are not the draws of the ledger")
     return wrong
+
+
+def check_coupons(document):
+    """Each coupon's terms, on what the coupons before it left of the lines that it covers."""
+    wrong, left, lines = [], {}, {}
+    for line in document["lines"]:
+        lines[line["id"]] = line
+        if line["billed_period_id"] is not None:
+            left[line["id"]] = line["amount_minor"]
+        proof = line["proof"]
+        told = {part["line"]: part["amount_minor"] for part in proof.get("parts", ())}
+        if line["kind"] == "coupon":
+            covered = {one: left[one] for one in left if covers(proof, lines[one])}
+            base = max(0, sum(covered.values()))
+            percentage = proof["percentage"]
+            off = proof["coupon_amount_minor"] if percentage is None else half_up(base * Fraction(percentage) / 100, 0)
+            off = max(0, min(off, base, sum(left.values())))
+            weights = [{"customer": one, "quantity": max(0, amount)} for one, amount in covered.items()]
+            parts = nonzero(shared(off, weights)) if off else {}
+            if told != parts or line["amount_minor"] != -off:
+                wrong.append(f"coupon {proof['code']}: takes off {off}, by {parts}")
+        for one, amount in told.items():
+            left[one] -= amount
+    return wrong
+
+
+def covers(terms, line):
+    """A coupon may be for one subscription, one customer, some features."""
+    return (
+        terms["subscription"] in (None, line["subscription_id"])
+        and terms["customer"] in (None, line["customer_id"])
+        and (not terms["features"] or line["proof"]["feature"] in terms["features"])
+    )
 
 
 def check_charge(folder, charge, lines, exponent):

@@ -8,6 +8,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 import tollkeeper.access.tables
 import tollkeeper.catalog.tables
+import tollkeeper.coupons.immutable
+import tollkeeper.coupons.tables
 import tollkeeper.credits.immutable
 import tollkeeper.credits.tables
 import tollkeeper.customers.tables
@@ -46,6 +48,7 @@ from tollkeeper.web.api import access as api_access
 from tollkeeper.web.api import add_ons as api_add_ons
 from tollkeeper.web.api import capture as api_capture
 from tollkeeper.web.api import catalog as api_catalog
+from tollkeeper.web.api import coupons as api_coupons
 from tollkeeper.web.api import credit_notes as api_credit_notes
 from tollkeeper.web.api import credits as api_credits
 from tollkeeper.web.api import customers as api_customers
@@ -78,6 +81,7 @@ MOST_REQUEST_BYTES = 16 << 20  # a batch of events; the management API takes les
 TABLES: tuple[ModuleType, ...] = (
     tollkeeper.access.tables,
     tollkeeper.catalog.tables,
+    tollkeeper.coupons.tables,
     tollkeeper.credits.tables,
     tollkeeper.customers.tables,
     tollkeeper.invoices.tables,
@@ -117,6 +121,7 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     api_meters.blueprint,
     api_kong.blueprint,
     api_customers.blueprint,
+    api_coupons.blueprint,
     api_credits.blueprint,
     api_invoices.blueprint,
     api_invoice_payments.blueprint,

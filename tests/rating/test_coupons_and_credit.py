@@ -107,3 +107,26 @@ def test_a_percentage_leaves_no_line_below_zero(lines: list[int], percentage: De
     parts = coupon_parts(lines, PercentageCoupon(percentage))
     assert 0 <= sum(parts) <= max(0, sum(lines))
     assert all(part <= max(0, line) for part, line in zip(parts, lines, strict=True))
+
+
+@thoroughly
+@given(
+    st.lists(st.tuples(st.integers(-500, 5000), st.booleans()), min_size=1, max_size=8),
+    st.lists(
+        st.builds(FixedCoupon, st.integers(0, 9000)) | st.builds(PercentageCoupon, st.integers(0, 100).map(Decimal)),
+        max_size=4,
+    ),
+)
+def test_coupons_on_some_lines_never_bring_the_document_below_zero(
+    lines: list[tuple[int, bool]], coupons: list[FixedCoupon | PercentageCoupon]
+) -> None:
+    left = [amount for amount, _ in lines]
+    covered = [place for place, (_, is_covered) in enumerate(lines) if is_covered]
+    for coupon in coupons:
+        before = sum(left)
+        parts = coupon_parts([left[place] for place in covered], coupon, before)
+        for place, part in zip(covered, parts, strict=True):
+            assert 0 <= part <= max(0, left[place])
+            left[place] -= part
+        assert sum(left) == before - sum(parts)
+        assert sum(left) >= min(0, before)

@@ -11,6 +11,8 @@ from sqlalchemy.orm import Session
 
 from tests.scenarios.document_acts import DOCUMENT_SENTENCES, TIME
 from tests.scenarios.document_acts import instant as _instant
+from tests.scenarios.line_text import describe_invoice, describe_line
+from tests.scenarios.money_acts import MONEY_SENTENCES
 from tests.scenarios.plan_text import read_agreement, read_plan
 from tollkeeper.catalog.add_on_spec import AddOnSpec
 from tollkeeper.catalog.draft import create_plan_draft
@@ -18,28 +20,20 @@ from tollkeeper.catalog.features import FeatureDraft, create_feature
 from tollkeeper.catalog.plans import get_published_version
 from tollkeeper.catalog.publish import publish_plan
 from tollkeeper.catalog.spec import PlanSpec
-from tollkeeper.catalog.tables import Plan, PlanKind, PlanVersion
+from tollkeeper.catalog.tables import PlanKind
 from tollkeeper.catalog.versions import plan_spec_of
 from tollkeeper.credits.balance import balance_of
-from tollkeeper.credits.expire import expire_due_grants
-from tollkeeper.credits.grants import GrantDraft, grant_credit
-from tollkeeper.credits.tables import GrantKind
 from tollkeeper.customers.customers import CustomerDraft, create_customer, find_customer, get_customer, update_customer
 from tollkeeper.customers.map_consumer import map_consumer
-from tollkeeper.customers.tables import Customer
 from tollkeeper.invoices.billing_run import BillingReport, bill_after_the_end, bill_due_periods
 from tollkeeper.invoices.books import check_books
-from tollkeeper.invoices.close_invoice import AfterVoid, void_invoice
 from tollkeeper.invoices.interim import bill_thresholds
 from tollkeeper.invoices.legal_entities import save_legal_entity
-from tollkeeper.invoices.pay import mark_paid
 from tollkeeper.invoices.preview import preview_invoice
-from tollkeeper.invoices.reading import get_invoice, list_lines, members_on, parts_of, shares_of, subtotals_of
+from tollkeeper.invoices.reading import get_invoice, list_lines, parts_of, subtotals_of
 from tollkeeper.invoices.tables import (
     DEFAULT_LEGAL_ENTITY,
-    PREPAID_CREDIT,
     Invoice,
-    InvoiceLine,
     InvoiceStatus,
     LastBelowMinimum,
 )
@@ -47,7 +41,7 @@ from tollkeeper.invoices.verify import verify_invoice
 from tollkeeper.metering.accept import accept_events
 from tollkeeper.metering.event import Event
 from tollkeeper.metering.meters import MeterDraft, create_meter, find_meter
-from tollkeeper.money import format_minor, parse_minor
+from tollkeeper.money import format_minor
 from tollkeeper.storage.session import Database
 from tollkeeper.subscriptions.add_ons import AddOnDraft, attach, set_add_on_quantity
 from tollkeeper.subscriptions.cancel import cancel
@@ -61,7 +55,6 @@ from tollkeeper.subscriptions.tables import Subscription
 from tollkeeper.subscriptions.undo import undo
 
 BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)
-TERMS = rf"(?: named \w+)?(?: until {TIME})?(?: with priority \d+)?"
 
 
 class Story:
@@ -250,9 +243,9 @@ class Story:
         self.numbers = report.invoices
         with self.database.snapshot() as session:
             invoices = [get_invoice(session, number) for number in self.numbers]
-            self.invoices = [_describe_invoice(session, invoice) for invoice in invoices]
+            self.invoices = [describe_invoice(session, invoice) for invoice in invoices]
             self.lines = [
-                _describe_line(session, invoice, line)
+                describe_line(session, invoice, line)
                 for invoice in invoices[-1:]
                 for line in list_lines(session, invoice.id)
                 if line.amount_minor or any(amount for _, amount in parts_of(line))
@@ -324,37 +317,6 @@ class Story:
             customer = get_customer(session, key)
             act(session, session.scalars(select(Subscription).where(Subscription.customer_id == customer.id)).one())
 
-    def void(self, time: str, number: str, forgive: str | None) -> None:
-        """Void an invoice."""
-        then = AfterVoid.FORGIVE if forgive else AfterVoid.BILL_AGAIN
-        with self.database.transaction() as session:
-            void_invoice(session, number, then=then, now=_instant(time))
-
-    def pay(self, time: str, number: str) -> None:
-        """Pay an invoice."""
-        with self.database.transaction() as session:
-            mark_paid(session, number, now=_instant(time))
-
-    def grant(self, time: str, key: str, amount: str, kind: str, terms: str) -> None:
-        """Grant prepaid credit; its terms are a name, an end and a priority, if any."""
-        named, until, priority = (
-            re.search(pattern, terms) for pattern in (r" named (\w+)", rf" until ({TIME})", r" with priority (\d+)")
-        )
-        with self.database.transaction() as session:
-            draft = GrantDraft(
-                kind=GrantKind(kind),
-                amount_minor=parse_minor(amount, get_customer(session, key).currency, "/amount"),
-                name=named and named[1],
-                expires_at=_instant(until[1]) if until else None,
-                priority=int(priority[1]) if priority else 10,
-            )
-            grant_credit(session, key, draft, now=_instant(time))
-
-    def expire(self, time: str) -> None:
-        """Run the job that expires credit."""
-        with self.database.transaction() as session:
-            expire_due_grants(session, now=_instant(time))
-
     def credit(self, key: str, time: str) -> str:
         """Return what a customer may use of its credit."""
         with self.database.snapshot() as session:
@@ -397,37 +359,6 @@ def _ensure_feature(session: Session, unit: str) -> None:
     create_feature(session, FeatureDraft(key=unit, name=unit, meter_key=f"story_{unit}"), now=BEGINNING)
 
 
-def _describe_invoice(session: Session, invoice: Invoice) -> str:
-    key = session.get_one(Customer, invoice.customer_id).key
-    return f"{invoice.number} {key} {format_minor(invoice.total_minor, invoice.currency)} {invoice.currency}"
-
-
-def _describe_line(session: Session, invoice: Invoice, line: InvoiceLine) -> str:
-    if line.kind == PREPAID_CREDIT:
-        return f"{line.description} {format_minor(line.amount_minor, invoice.currency)} {invoice.currency}"
-    plan = session.get_one(Plan, session.get_one(PlanVersion, line.plan_version_id).plan_id).key
-    card = (line.rate_card_key or "").rpartition("/")[2]  # an add-on's begins with its own key, which `plan` is
-    quantity = format(line.quantity.normalize(), "f")
-    what = {
-        "flat": plan if card == "fee" else f"{plan} {card}",
-        "usage": f"{quantity} {card}",
-        "credit": f"credit {card}",
-        "adjustment": f"late {quantity} {card}",
-    }.get(line.kind, f"{card} {line.kind}")
-    user = session.get_one(Customer, line.customer_id)
-    who = "" if user.id == invoice.customer_id else f"{user.key}: "
-    amount = format_minor(line.amount_minor, invoice.currency)
-    return f"{who}{what} {amount} {invoice.currency}{_describe_shares(session, invoice, line)}"
-
-
-def _describe_shares(session: Session, invoice: Invoice, line: InvoiceLine) -> str:
-    shares = [
-        f"{share.customer.key} {share.quantity:f}: {format_minor(share.amount_minor, invoice.currency)}"
-        for share in shares_of(line, members_on(session, [line]))
-    ]
-    return f" ({', '.join(shares)})" if shares else ""
-
-
 SENTENCES: list[tuple[str, Callable[..., None]]] = [
     (r"plan (\w+): (.+)", Story.plan),
     (r"customer (\w+)(?: in ([A-Z]{3}))?(?: at ([\w/]+))?(?: paid by (\w+))?", Story.customer),
@@ -452,12 +383,9 @@ SENTENCES: list[tuple[str, Callable[..., None]]] = [
     (rf"({TIME}) (\w+) migrates( at period end)?", Story.migrate),
     (rf"({TIME}) (\w+) takes back the (cancel|change plan|pause|quantity|add on|override)", Story.undo),
     (rf"({TIME}) (\w+) has (\d+) seats", Story.seats),
-    (rf"({TIME}) grant (\w+) ([\d.]+) [A-Z]{{3}} of (promotional|paid|external) credit({TERMS})", Story.grant),
-    (rf"({TIME}) expire credit", Story.expire),
     (r"(\w+) is paid by (\w+)", Story.move),
-    (rf"({TIME}) void (INV-\d+)( and forgive)?", Story.void),
-    (rf"({TIME}) pay (INV-\d+)", Story.pay),
     (r"no invoice below ([\d.]+) ([A-Z]{3})( and the last is waived)?", Story.minimum),
     *DOCUMENT_SENTENCES,
+    *MONEY_SENTENCES,
     (r"wait (\d+) hours? for late events", Story.wait),
 ]

@@ -6,11 +6,13 @@ from decimal import Decimal
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from tollkeeper.coupons.books import COUPON_CHECKS
 from tollkeeper.credits.books import CREDIT_CHECKS
 from tollkeeper.invoices.accounts import are_interim, billed_rows
 from tollkeeper.invoices.books_of_credit_notes import NOTE_CHECKS
 from tollkeeper.invoices.books_of_payments import PAYMENT_CHECKS
 from tollkeeper.invoices.charges import name_of
+from tollkeeper.invoices.discount import coupons_are_noted, none_is_below_zero
 from tollkeeper.invoices.immutable import content_digest
 from tollkeeper.invoices.prepaid import lines_are_in_the_ledger
 from tollkeeper.invoices.reading import list_lines, parts_of
@@ -179,5 +181,8 @@ CHECKS: tuple[Callable[[Session], Iterator[str]], ...] = (
     lines_are_in_the_ledger,
     *PAYMENT_CHECKS,
     *NOTE_CHECKS,
+    coupons_are_noted,
+    none_is_below_zero,
+    *COUPON_CHECKS,
     *CREDIT_CHECKS,
 )

@@ -6,6 +6,7 @@ from enum import StrEnum
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from tollkeeper.coupons.uses import release_uses
 from tollkeeper.credits.draw import reverse_draws
 from tollkeeper.errors import Conflict
 from tollkeeper.invoices.announce import announce
@@ -29,7 +30,8 @@ def void_invoice(
 ) -> Invoice:
     """Void an issued invoice of which nothing was paid; its number stays taken and its content stays readable.
 
-    Its charges go on the payer's next invoice, or are forgiven; the credit that was drawn for it is given back.
+    Its charges go on the payer's next invoice, or are forgiven; the credit that was drawn
+    for it and the uses of coupons are given back.
     A repeat changes nothing. Raises Conflict for a draft (discard it) and for one for which money was paid.
     """
     invoice = get_invoice(session, invoice_id, is_locked=True)
@@ -47,5 +49,6 @@ def void_invoice(
         session.execute(update(BilledPeriod).where(BilledPeriod.invoice_id == invoice.id).values(invoice_id=None))
     session.flush()
     reverse_draws(session, invoice.id, now=now)
+    release_uses(session, invoice.id, now=now)
     announce(session, invoice, "voided", now=now)
     return invoice

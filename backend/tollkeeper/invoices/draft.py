@@ -170,7 +170,7 @@ def lines_of(invoice: Invoice, rows: Sequence[BilledPeriod], plan_names: Mapping
 
 
 def _proof_of(row: BilledPeriod, worded: WordedLine) -> dict[str, Any]:
-    proof = {"tier": worded.tier, "phase": row.phase_key, "events": row.proof["events"]}
+    proof = {"tier": worded.tier, "phase": row.phase_key, "events": row.proof["events"], **row.proof["sold"]}
     if row.proof["override"] is not None:
         proof["override"] = row.proof["override"]
     return proof if worded.shares is None else proof | {"shares": worded.shares}

@@ -233,6 +233,7 @@ def _proof_of(priced: PricedCharge, earlier: Sequence[BilledPeriod], charged: in
         "shares": shares,
         "moved": share_correction(earlier[-1].proof["shares"], shares) if earlier else [],
         "events": None,
+        "sold": {"feature": period.rate_card.feature, "tax_code": period.rate_card.tax_code},
     }
 
 
@@ -298,6 +299,7 @@ def _credit_all(earlier: Sequence[BilledPeriod], charged: int, *, now: datetime)
             "shares": [],
             "moved": share_correction(latest.proof["shares"], []),
             "events": None,
+            "sold": latest.proof["sold"],
         },
         billed_at=now,
         invoice_id=None,

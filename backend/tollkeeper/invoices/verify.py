@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from fractions import Fraction
+from itertools import chain
 
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
@@ -14,6 +15,7 @@ from tollkeeper.catalog.tables import PlanVersion
 from tollkeeper.catalog.versions import spec_of
 from tollkeeper.invoices.accounts import are_interim
 from tollkeeper.invoices.charges import lines_as_json, rate_quantity
+from tollkeeper.invoices.discount import check_coupons
 from tollkeeper.invoices.immutable import content_digest
 from tollkeeper.invoices.prepaid import check_draws
 from tollkeeper.invoices.raw_usage import raw_usage_of
@@ -69,7 +71,7 @@ def verify_invoice(session: Session, id_or_number: str) -> list[Finding]:
             by_row.setdefault(line.billed_period_id, []).append(line)
     for row_id, its_lines in by_row.items():
         findings += _verify_row(session, session.get_one(BilledPeriod, row_id), its_lines)
-    for line, problem in check_draws(session, invoice, lines):
+    for line, problem in chain(check_draws(session, invoice, lines), check_coupons(session, invoice, lines)):
         findings.append(_finding(line.position, line.description, line.amount_minor, [problem] if problem else []))
     return sorted(findings, key=lambda finding: finding.position)
 
@@ -168,6 +170,9 @@ def _check_rating(session: Session, row: BilledPeriod) -> list[str]:
     if period is None:
         return [f"plan version {row.plan_version_id} has no rate card {row.rate_card_key!r}"]
     problems = []
+    sold = {"feature": period.rate_card.feature, "tax_code": period.rate_card.tax_code}
+    if sold != row.proof["sold"]:
+        problems.append(f"the rate card is about {sold}, {row.proof['sold']} was billed")
     told = [period.full.start.isoformat(), period.full.end.isoformat()]
     if told != row.proof["full_period"]:
         problems.append(f"the full period is {told}, {row.proof['full_period']} was billed")

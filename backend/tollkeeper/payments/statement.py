@@ -132,7 +132,7 @@ def _group_of(row: InvoiceLine, columns: Sequence[str]) -> tuple[str, ...]:
 def _sum_up(lines: Sequence[StatementLine], row: InvoiceLine, columns: Sequence[str]) -> StatementLine:
     if len(lines) == 1:
         return lines[0]
-    about = (row.rate_card_key or "prepaid credit") if len(columns) > 1 else "usage, fees and credit"
+    about = (row.rate_card_key or "credit, coupons and tax") if len(columns) > 1 else "usage, fees and credit"
     return StatementLine(
         amount=sum(line.amount for line in lines),
         description=f"{about}: {len(lines)} lines of our statement",

@@ -26,14 +26,16 @@ class PercentageCoupon:
 Coupon = FixedCoupon | PercentageCoupon
 
 
-def coupon_parts(lines_minor: Sequence[int], coupon: Coupon) -> list[int]:
+def coupon_parts(lines_minor: Sequence[int], coupon: Coupon, most_minor: int | None = None) -> list[int]:
     """Return what the coupon takes off each covered line, as amounts of zero or more.
 
     It is computed once, on the sum of the lines (discounts, which are negative, included), is at most that
-    sum, and is spread over the positive lines by largest remainder.
+    sum, and is spread over the positive lines by largest remainder. `most_minor` is what all lines of the
+    document come to: credits among those that the coupon does not cover may leave less than the covered sum.
     """
     base_minor = max(0, sum(lines_minor))
-    return _parts(lines_minor, min(base_minor, _off_minor(base_minor, coupon)))
+    most_minor = base_minor if most_minor is None else max(0, min(base_minor, most_minor))
+    return _parts(lines_minor, min(most_minor, _off_minor(base_minor, coupon)))
 
 
 def coupons_parts(lines_minor: Sequence[int], coupons: Sequence[Coupon]) -> list[list[int]]:

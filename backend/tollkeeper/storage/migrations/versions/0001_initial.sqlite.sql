@@ -52,6 +52,34 @@ CREATE TABLE plans (
   CONSTRAINT uq_plans_key UNIQUE ("key")
 );
 
+CREATE TABLE coupons (
+  id VARCHAR NOT NULL,
+  code VARCHAR NOT NULL,
+  name VARCHAR NOT NULL,
+  percentage TEXT,
+  amount_minor BIGINT,
+  currency VARCHAR,
+  duration VARCHAR NOT NULL,
+  periods INTEGER,
+  features JSON NOT NULL,
+  valid_from VARCHAR(27) NOT NULL,
+  valid_to VARCHAR(27),
+  max_redemptions INTEGER,
+  created_at VARCHAR(27) NOT NULL,
+  redemptions INTEGER NOT NULL,
+  archived_at VARCHAR(27),
+  CONSTRAINT pk_coupons PRIMARY KEY (id),
+  CONSTRAINT ck_coupons_percentage_or_amount CHECK ((percentage IS NULL) <> (amount_minor IS NULL)),
+  CONSTRAINT ck_coupons_amount_has_currency CHECK ((amount_minor IS NULL) = (currency IS NULL)),
+  CONSTRAINT ck_coupons_repeating_has_periods CHECK ((duration = 'repeating') = (periods IS NOT NULL)),
+  CONSTRAINT ck_coupons_never_too_often CHECK (max_redemptions IS NULL OR redemptions <= max_redemptions),
+  CONSTRAINT uq_coupons_code UNIQUE (code)
+);
+
+CREATE TRIGGER coupons_keep_update BEFORE UPDATE ON coupons WHEN NEW.id IS NOT OLD.id OR NEW.code IS NOT OLD.code OR NEW.name IS NOT OLD.name OR NEW.percentage IS NOT OLD.percentage OR NEW.amount_minor IS NOT OLD.amount_minor OR NEW.currency IS NOT OLD.currency OR NEW.duration IS NOT OLD.duration OR NEW.periods IS NOT OLD.periods OR NEW.features IS NOT OLD.features OR NEW.valid_from IS NOT OLD.valid_from OR NEW.valid_to IS NOT OLD.valid_to OR NEW.max_redemptions IS NOT OLD.max_redemptions OR NEW.created_at IS NOT OLD.created_at BEGIN SELECT RAISE(ABORT, 'the terms of a coupon never change'); END;
+
+CREATE TRIGGER coupons_keep_delete BEFORE DELETE ON coupons BEGIN SELECT RAISE(ABORT, 'the terms of a coupon never change'); END;
+
 CREATE TABLE customers (
   id VARCHAR NOT NULL,
   "key" VARCHAR NOT NULL,
@@ -756,6 +784,23 @@ CREATE INDEX ix_subscriptions_next_due_at ON subscriptions (next_due_at);
 
 CREATE INDEX ix_subscriptions_plan_version_id ON subscriptions (plan_version_id);
 
+CREATE TABLE coupon_redemptions (
+  id VARCHAR NOT NULL,
+  coupon_id VARCHAR NOT NULL,
+  customer_id VARCHAR NOT NULL,
+  subscription_id VARCHAR,
+  target VARCHAR NOT NULL,
+  redeemed_at VARCHAR(27) NOT NULL,
+  ended_at VARCHAR(27),
+  CONSTRAINT pk_coupon_redemptions PRIMARY KEY (id),
+  CONSTRAINT uq_coupon_redemptions_coupon_id_target UNIQUE (coupon_id, target),
+  CONSTRAINT fk_coupon_redemptions_coupon_id FOREIGN KEY(coupon_id) REFERENCES coupons (id),
+  CONSTRAINT fk_coupon_redemptions_customer_id FOREIGN KEY(customer_id) REFERENCES customers (id),
+  CONSTRAINT fk_coupon_redemptions_subscription_id FOREIGN KEY(subscription_id) REFERENCES subscriptions (id)
+);
+
+CREATE INDEX ix_coupon_redemptions_customer_id ON coupon_redemptions (customer_id);
+
 CREATE TABLE credit_accounts (
   id VARCHAR NOT NULL,
   currency VARCHAR NOT NULL,
@@ -882,6 +927,20 @@ CREATE TRIGGER subscription_overrides_keep_update BEFORE UPDATE ON subscription_
 
 CREATE TRIGGER subscription_overrides_keep_delete BEFORE DELETE ON subscription_overrides WHEN 1 BEGIN SELECT RAISE(ABORT, 'a price override never changes'); END;
 
+CREATE TABLE coupon_uses (
+  redemption_id VARCHAR NOT NULL,
+  invoice_id VARCHAR NOT NULL,
+  amount_minor BIGINT NOT NULL,
+  used_at VARCHAR(27) NOT NULL,
+  released_at VARCHAR(27),
+  CONSTRAINT pk_coupon_uses PRIMARY KEY (redemption_id, invoice_id),
+  CONSTRAINT ck_coupon_uses_takes_something CHECK (amount_minor > 0),
+  CONSTRAINT fk_coupon_uses_redemption_id FOREIGN KEY(redemption_id) REFERENCES coupon_redemptions (id),
+  CONSTRAINT fk_coupon_uses_invoice_id FOREIGN KEY(invoice_id) REFERENCES invoices (id)
+);
+
+CREATE INDEX ix_coupon_uses_invoice_id ON coupon_uses (invoice_id);
+
 CREATE TABLE credit_entries (
   transaction_id VARCHAR NOT NULL,
   position INTEGER NOT NULL,
@@ -973,7 +1032,7 @@ CREATE TABLE invoice_lines (
   proof JSON NOT NULL,
   CONSTRAINT pk_invoice_lines PRIMARY KEY (id),
   CONSTRAINT uq_invoice_lines_invoice_id_position UNIQUE (invoice_id, position),
-  CONSTRAINT ck_invoice_lines_charged_or_of_a_step CHECK ((kind IN ('prepaid_credit')) = (billed_period_id IS NULL)),
+  CONSTRAINT ck_invoice_lines_charged_or_of_a_step CHECK ((kind IN ('prepaid_credit', 'coupon', 'tax', 'top_up')) = (billed_period_id IS NULL)),
   CONSTRAINT fk_invoice_lines_invoice_id FOREIGN KEY(invoice_id) REFERENCES invoices (id),
   CONSTRAINT fk_invoice_lines_billed_period_id FOREIGN KEY(billed_period_id) REFERENCES billed_periods (id),
   CONSTRAINT fk_invoice_lines_customer_id FOREIGN KEY(customer_id) REFERENCES customers (id),

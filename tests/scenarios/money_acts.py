@@ -1,0 +1,100 @@
+"""Sentences about coupons, taxes and credit, for the stories, and of voids and payments."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from tests.scenarios.document_acts import TIME, instant
+from tollkeeper.coupons.coupons import CouponDraft, create_coupon
+from tollkeeper.coupons.redeem import redeem_coupon
+from tollkeeper.coupons.tables import Duration
+from tollkeeper.credits.expire import expire_due_grants
+from tollkeeper.credits.grants import GrantDraft, grant_credit
+from tollkeeper.credits.tables import GrantKind
+from tollkeeper.customers.customers import get_customer
+from tollkeeper.invoices.close_invoice import AfterVoid, void_invoice
+from tollkeeper.invoices.pay import mark_paid
+from tollkeeper.money import parse_minor
+from tollkeeper.subscriptions.tables import Subscription
+
+BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+def coupon(story: Any, code: str, worth: str, unit: str, terms: str) -> None:
+    """Make a coupon; its terms are how long, on what, and how many."""
+    periods, features, most = (
+        re.search(pattern, terms) for pattern in (r" for (\d+) invoices", r" on ([\w+]+)", r" at most (\d+) times")
+    )
+    duration = Duration.REPEATING if periods else Duration.FOREVER if " for ever" in terms else Duration.ONCE
+    worths: dict[str, Any] = (
+        {"percentage": Decimal(worth)}
+        if unit == "%"
+        else {"amount_minor": parse_minor(worth, unit, "/amount"), "currency": unit}
+    )
+    draft = CouponDraft(
+        code=code,
+        name=code.capitalize(),
+        duration=duration,
+        periods=int(periods[1]) if periods else None,
+        features=features[1].split("+") if features else (),
+        max_redemptions=int(most[1]) if most else None,
+        **worths,
+    )
+    with story.database.transaction() as session:
+        create_coupon(session, draft, now=BEGINNING)
+
+
+def redeem(story: Any, time: str, key: str, code: str, is_for_subscription: str | None) -> None:
+    """Redeem a code for a customer, or for its subscription."""
+    with story.database.transaction() as session:
+        customer = get_customer(session, key)
+        one = session.query(Subscription).filter_by(customer_id=customer.id).first() if is_for_subscription else None
+        redeem_coupon(session, key, code, subscription_id=one.id if one else None, now=instant(time))
+
+
+def grant(story: Any, time: str, key: str, amount: str, kind: str, terms: str) -> None:
+    """Grant prepaid credit; its terms are a name, an end and a priority, if any."""
+    named, until, priority = (
+        re.search(pattern, terms) for pattern in (r" named (\w+)", rf" until ({TIME})", r" with priority (\d+)")
+    )
+    with story.database.transaction() as session:
+        draft = GrantDraft(
+            kind=GrantKind(kind),
+            amount_minor=parse_minor(amount, get_customer(session, key).currency, "/amount"),
+            name=named and named[1],
+            expires_at=instant(until[1]) if until else None,
+            priority=int(priority[1]) if priority else 10,
+        )
+        grant_credit(session, key, draft, now=instant(time))
+
+
+def void(story: Any, time: str, number: str, forgive: str | None) -> None:
+    """Void an invoice."""
+    then = AfterVoid.FORGIVE if forgive else AfterVoid.BILL_AGAIN
+    with story.database.transaction() as session:
+        void_invoice(session, number, then=then, now=instant(time))
+
+
+def pay(story: Any, time: str, number: str) -> None:
+    """Pay an invoice."""
+    with story.database.transaction() as session:
+        mark_paid(session, number, now=instant(time))
+
+
+def expire(story: Any, time: str) -> None:
+    """Run the job that expires credit."""
+    with story.database.transaction() as session:
+        expire_due_grants(session, now=instant(time))
+
+
+TERMS = rf"(?: named \w+)?(?: until {TIME})?(?: with priority \d+)?"
+MONEY_SENTENCES: list[tuple[str, Callable[..., None]]] = [
+    (rf"({TIME}) void (INV-\d+)( and forgive)?", void),
+    (rf"({TIME}) pay (INV-\d+)", pay),
+    (rf"({TIME}) expire credit", expire),
+    (rf"({TIME}) grant (\w+) ([\d.]+) [A-Z]{{3}} of (promotional|paid|external) credit({TERMS})", grant),
+    (r"coupon ([A-Z0-9_-]+): ([\d.]+) (%|[A-Z]{3}) off(.*)", coupon),
+    (rf"({TIME}) (\w+) redeems ([A-Z0-9_-]+)( for its subscription)?", redeem),
+]
