@@ -46,6 +46,7 @@ from tollkeeper.web import health
 from tollkeeper.web.admin.frame import install_admin, render_problem
 from tollkeeper.web.api import access as api_access
 from tollkeeper.web.api import add_ons as api_add_ons
+from tollkeeper.web.api import audit_log as api_audit_log
 from tollkeeper.web.api import capture as api_capture
 from tollkeeper.web.api import catalog as api_catalog
 from tollkeeper.web.api import coupons as api_coupons
@@ -104,6 +105,7 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     health.blueprint,
     openapi.blueprint,
     api_access.blueprint,
+    api_audit_log.blueprint,
     api_catalog.blueprint,
     api_plans.blueprint,
     api_migrations.blueprint,

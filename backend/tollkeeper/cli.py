@@ -10,6 +10,7 @@ from tollkeeper.errors import InvalidInput, TollkeeperError
 # Command -> the module under commands/ that holds it under this name; loaded when called, so that
 # `tollkeeper --help` does not wait for the web framework.
 COMMANDS = {
+    "audit": "audit",
     "bill": "bill",
     "check-books": "check_books",
     "clock": "clock",

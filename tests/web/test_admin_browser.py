@@ -40,6 +40,7 @@ PAGES = [
     "/admin/invoices/INV-000003",
     "/admin/nodes",
     "/admin/api-keys",
+    "/admin/audit-log",
     "/admin/health",
     "/admin/customers/nobody",
 ]
@@ -267,6 +268,7 @@ def test_empty_pages_say_what_to_do_next(chromium: Browser, empty_address: str) 
             "/admin/invoices",
             "/admin/nodes",
             "/admin/api-keys",
+            "/admin/audit-log",
             "/admin/unmapped",
         ):
             page.goto(empty_address + path)

@@ -5,6 +5,7 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
+from tollkeeper.storage.append_only import keep_append_only
 from tollkeeper.storage.base import Base, Json, UtcDateTime
 
 
@@ -42,6 +43,25 @@ class SignIn(Base):
     admin_id: Mapped[str] = mapped_column(ForeignKey("admin_users.id"), index=True)
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)
     last_seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class AuditEntry(Base):
+    """One change that somebody made; entries are only ever added (access/audit.py)."""
+
+    __tablename__ = "audit_log"
+    __table_args__ = (Index("ix_audit_log_target", "target"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    actor_kind: Mapped[str]
+    actor_id: Mapped[str] = mapped_column(index=True)
+    actor_name: Mapped[str]
+    act: Mapped[str]
+    target: Mapped[str]
+    fields: Mapped[list[str]] = mapped_column(Json)
+
+
+keep_append_only(AuditEntry.__table__, "the audit log never changes")
 
 
 class AnsweredRequest(Base):

@@ -4,7 +4,7 @@ import click
 
 from tollkeeper.access.admins import create_admin, set_password
 from tollkeeper.clock import SystemClock
-from tollkeeper.commands.database import open_database
+from tollkeeper.commands.database import acting
 
 password_option = click.option(
     "--password",
@@ -26,7 +26,7 @@ def admin() -> None:
 @password_option
 def create_command(name: str, password: str) -> None:
     """Let NAME (an e-mail address, say) sign in to the admin pages."""
-    with open_database() as database, database.transaction() as session:
+    with acting() as session:
         create_admin(session, name, password, now=SystemClock().now())
     click.echo(f"{name} may sign in at /admin/.")
 
@@ -36,6 +36,6 @@ def create_command(name: str, password: str) -> None:
 @password_option
 def password_command(name: str, password: str) -> None:
     """Give NAME a new password; all sign-ins of NAME end."""
-    with open_database() as database, database.transaction() as session:
+    with acting() as session:
         set_password(session, name, password)
     click.echo(f"{name} has a new password; earlier sign-ins are over.")

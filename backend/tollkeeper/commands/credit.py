@@ -8,7 +8,7 @@ import click
 from sqlalchemy.orm import Session
 
 from tollkeeper.clock import SystemClock
-from tollkeeper.commands.database import open_database
+from tollkeeper.commands.database import acting, open_database
 from tollkeeper.credits.balance import balances_of
 from tollkeeper.credits.grants import DEFAULT_PRIORITY, GrantDraft, grant_credit, void_grant
 from tollkeeper.credits.ledger import Posted, list_ledger
@@ -40,7 +40,7 @@ def credit() -> None:
 @click.option("--key", help="Your own name for it: a repeat under it grants once.")
 def grant_command(customer: str, amount: str, kind: str, until: datetime | None, **terms: Any) -> None:
     """Grant AMOUNT, in the currency of CUSTOMER, as credit that its next invoices draw."""
-    with open_database() as database, database.transaction() as session:
+    with acting() as session:
         minor = parse_minor(amount, get_customer(session, customer).currency, "/amount")
         draft = GrantDraft(kind=GrantKind(kind), amount_minor=minor, expires_at=until, **terms)
         made = grant_credit(session, customer, draft, now=_now(session))
@@ -51,7 +51,7 @@ def grant_command(customer: str, amount: str, kind: str, until: datetime | None,
 @click.argument("grant_id")
 def void_command(grant_id: str) -> None:
     """Take back what is left of GRANT_ID; what was drawn stays drawn."""
-    with open_database() as database, database.transaction() as session:
+    with acting() as session:
         void_grant(session, grant_id, now=_now(session))
     click.echo(f"{grant_id} is void")
 

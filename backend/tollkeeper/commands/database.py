@@ -1,12 +1,18 @@
 """Open the database that the settings name, for one command."""
 
+import getpass
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import click
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
+from tollkeeper.access.audit import Actor, ActorKind, record_act
 from tollkeeper.app import create_schema, open_database_of
+from tollkeeper.clock import SystemClock
 from tollkeeper.config import load_settings
 from tollkeeper.errors import Unavailable
 from tollkeeper.metering.stores.archive import Archive, attach_archive
@@ -47,6 +53,40 @@ def _ready(database: Database) -> Iterator[Database]:
         yield database
     finally:
         database.dispose()
+
+
+@contextmanager
+def acting(*, only_tries: bool = False) -> Iterator[Session]:
+    """Yield the writing transaction of the command that runs; who ran it goes into the audit log with its work.
+
+    The entry names the command and its arguments, not its options: these may hold secrets.
+    A command that `only_tries` is undone at the end.
+    """
+    with open_database() as database, database.transaction() as session:
+        yield session
+        if only_tries:
+            session.rollback()
+        else:
+            note_act(session)
+
+
+def note_act(session: Session) -> None:
+    """Write into the audit log who ran the command that runs, in the transaction of its work."""
+    context = click.get_current_context()
+    arguments = [parameter.name for parameter in context.command.params if isinstance(parameter, click.Argument)]
+    target = " ".join(str(context.params.get(name or "")) for name in arguments)
+    given = [name for name, value in context.params.items() if value not in (None, False, ())]
+    actor = Actor(ActorKind.COMMAND, f"user:{_user()}", _user())
+    fields = set(given) - set(arguments)
+    record_act(session, actor, context.command_path, target=target, fields=fields, now=SystemClock().now())
+
+
+def _user() -> str:
+    """Return the name of the system's user, or the number of one that has none, as in a container."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def _bring_up_to_date(database: Database) -> None:

@@ -8,7 +8,7 @@ import click
 from tollkeeper.access.keys import Scope, create_api_key, list_api_keys, revoke_api_key
 from tollkeeper.access.tables import ApiKey
 from tollkeeper.clock import SystemClock
-from tollkeeper.commands.database import open_database
+from tollkeeper.commands.database import acting, open_database
 
 PAGE_SIZE = 1000
 
@@ -31,7 +31,7 @@ def keys() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the key as JSON.")
 def create_command(label: str, scopes: tuple[str, ...], *, as_json: bool) -> None:
     """Make a key for LABEL and print its token, which is shown this once."""
-    with open_database() as database, database.transaction() as session:
+    with acting() as session:
         created = create_api_key(session, label, scopes, now=SystemClock().now())
         described = {**_describe(created.key), "token": created.token}
     if as_json:
@@ -59,7 +59,7 @@ def list_command(*, as_json: bool) -> None:
 @click.argument("key_id")
 def revoke_command(key_id: str) -> None:
     """Make the key KEY_ID useless at once."""
-    with open_database() as database, database.transaction() as session:
+    with acting() as session:
         key = revoke_api_key(session, key_id, now=SystemClock().now())
         click.echo(f"{key.id} ({key.label}) is revoked.")
 

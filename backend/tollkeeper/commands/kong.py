@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from tollkeeper.clock import SystemClock
-from tollkeeper.commands.database import open_database
+from tollkeeper.commands.database import acting
 from tollkeeper.kong.admin_api import read_admin_api
 from tollkeeper.kong.declarative import read_kong_file
 from tollkeeper.metering.discover import take_over_kong
@@ -35,7 +35,7 @@ def import_command(file: Path | None, admin_url: str | None, admin_token_file: P
     else:
         token = admin_token_file.read_text().strip() if admin_token_file else None
         config = read_admin_api(admin_url or "", token=token)
-    with open_database() as database, database.transaction() as session:
+    with acting() as session:
         found = take_over_kong(session, config, now=SystemClock().now())
     for warning in found.warnings:
         click.echo(f"Warning: {warning}", err=True)

@@ -18,7 +18,7 @@ from tollkeeper.catalog.tables import PlanVersion
 from tollkeeper.catalog.versions import get_version, list_versions, plan_spec_of
 from tollkeeper.catalog.words import Key, Name
 from tollkeeper.clock import SystemClock
-from tollkeeper.commands.database import open_database
+from tollkeeper.commands.database import acting, note_act, open_database
 from tollkeeper.commands.documents import read_file
 from tollkeeper.errors import InvalidInput
 from tollkeeper.invoices.preview_migration import PreviewedMigration, preview_migration
@@ -68,13 +68,12 @@ def apply_command(file: str, *, dry_run: bool, replace_draft: bool) -> None:
     """Publish the plan in FILE (JSON or YAML, "-" for standard input) as its next version if it changed."""
     document = _read_plan(file)
     now = SystemClock().now()
-    with open_database() as database, database.transaction() as session:
+    with acting(only_tries=dry_run) as session:
         notes = _create_features(session, document, now=now)
         applied = apply_plan(session, document.key, document.spec(), now=now, replace_draft=replace_draft)
         for line in [*notes, *_told(document.key, applied)]:
             click.echo(line)
         if dry_run:
-            session.rollback()
             click.echo("Nothing was changed: this was a dry run.")
 
 
@@ -83,10 +82,9 @@ def apply_command(file: str, *, dry_run: bool, replace_draft: bool) -> None:
 def validate_command(file: str) -> None:
     """Check the plan in FILE, alone and against the catalog, and change nothing."""
     document = _read_plan(file)
-    with open_database() as database, database.transaction() as session:
+    with acting(only_tries=True) as session:
         _create_features(session, document, now=SystemClock().now())
         check_publishable(session, document.spec())
-        session.rollback()
     click.echo(f"{document.key}: the plan can be published.")
 
 
@@ -207,6 +205,7 @@ def _migrate_all(database: Database, key: str, at: Literal["now", "period_end"])
     while True:
         with database.transaction() as session:
             page = migrate_some(session, key, at=at, now=SystemClock().now(), after=after)
+            note_act(session)
         for one, reason in page.refused.items():
             click.echo(f"  {one}: left as it is: {reason}", err=True)
         count += len(page.moved)

@@ -3,7 +3,7 @@
 import click
 
 from tollkeeper.clock import SystemClock
-from tollkeeper.commands.database import open_database
+from tollkeeper.commands.database import acting, open_database
 from tollkeeper.config import load_settings
 from tollkeeper.notifications.deliver import list_deliveries, resend
 from tollkeeper.notifications.endpoints import add_endpoint, disable_endpoint, list_endpoints
@@ -20,7 +20,7 @@ def webhooks() -> None:
 def add_command(url: str, kinds: tuple[str, ...]) -> None:
     """Tell URL what happens, as Standard Webhooks; print the secret that signs."""
     may_be_loopback = load_settings().webhooks_to_loopback
-    with open_database() as database, database.transaction() as session:
+    with acting() as session:
         endpoint = add_endpoint(session, url, kinds, may_be_loopback=may_be_loopback, now=SystemClock().now())
         click.echo(endpoint.secret)
         click.echo(
@@ -41,7 +41,7 @@ def list_command() -> None:
 @click.argument("endpoint_id")
 def disable_command(endpoint_id: str) -> None:
     """Tell the endpoint no more."""
-    with open_database() as database, database.transaction() as session:
+    with acting() as session:
         disable_endpoint(session, endpoint_id, now=SystemClock().now())
     click.echo(f"{endpoint_id} is disabled.")
 
@@ -61,6 +61,6 @@ def deliveries_command(limit: int) -> None:
 @click.argument("delivery_id")
 def resend_command(delivery_id: str) -> None:
     """Deliver once more, at the next run of the jobs."""
-    with open_database() as database, database.transaction() as session:
+    with acting() as session:
         resend(session, delivery_id, now=SystemClock().now())
     click.echo(f"{delivery_id} is due now.")

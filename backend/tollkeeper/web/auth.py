@@ -66,7 +66,7 @@ def _admit(scopes: tuple[str, ...]) -> Response | None:
         needed = " or ".join(repr(scope) for scope in scopes)
         return problem(403, "scope_missing", f"The key {key.label!r} has not the scope {needed} that this needs.")
     if use_is_due(key, now=now):
-        with transaction() as session:
+        with transaction(is_act=False) as session:
             note_use(session, key.id, now=now)
     g.api_key = key
     return None

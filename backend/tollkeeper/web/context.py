@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from tollkeeper.clock import Clock
 from tollkeeper.storage.session import Database
+from tollkeeper.web.acts import record_this_request
 from tollkeeper.web.intake import Intake
 
 
@@ -30,8 +31,10 @@ def web_context() -> WebContext:
 
 
 @contextmanager
-def transaction() -> Iterator[Session]:
+def transaction(*, is_act: bool = True) -> Iterator[Session]:
     """Yield this request's writing session; one request is one transaction.
+
+    Who made the change is written to the audit log in it, unless it `is_act` of nobody: bookkeeping of our own.
 
     Inside another `transaction()` of the same request it is the same session, committed once at the outer
     end: so the answer under an Idempotency-Key is stored with the work (web/api/conventions.py).
@@ -43,6 +46,8 @@ def transaction() -> Iterator[Session]:
         g.session = session
         try:
             yield session
+            if is_act:
+                record_this_request(session, now=web_context().clock.now())
         finally:
             g.pop("session", None)
 

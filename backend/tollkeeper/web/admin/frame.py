@@ -10,6 +10,7 @@ from werkzeug.exceptions import BadRequest
 
 from tollkeeper.web.admin import (
     api_keys,
+    audit_log,
     customers,
     formats,
     health,
@@ -38,6 +39,7 @@ NAVIGATION = (
     ("admin.invoices.show_list", "Invoices"),
     ("admin.nodes.show_list", "Gateway nodes"),
     ("admin.api_keys.show_list", "API keys"),
+    ("admin.audit_log.show", "Audit log"),
     ("admin.health.show", "Settings and health"),
 )
 PAGES = (
@@ -54,6 +56,7 @@ PAGES = (
     invoice_acts,
     nodes,
     api_keys,
+    audit_log,
     health,
 )
 

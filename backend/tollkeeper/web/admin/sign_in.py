@@ -103,7 +103,7 @@ def find_admin_of_browser() -> bool:
         return False
     g.admin, sign_in = found
     if sight_is_due(sign_in, now=now):
-        with transaction() as writing:
+        with transaction(is_act=False) as writing:
             note_sight(writing, token, now=now)
     return True
 

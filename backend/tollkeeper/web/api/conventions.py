@@ -23,11 +23,11 @@ from flask import Response, request
 from pydantic import BaseModel
 
 from tollkeeper.access.idempotency import Answer, claim_request, keep_answer
+from tollkeeper.web.acts import SAFE_METHODS, note_repeat
 from tollkeeper.web.api.validation import MOST_BODY_BYTES, read_body, read_query, refuse_nul
 from tollkeeper.web.auth import calling_key, requires
 from tollkeeper.web.context import transaction, web_context
 
-SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 View = Callable[..., Any]
 
 
@@ -108,6 +108,7 @@ def _run_once(key: str, run: Callable[[], Response], *, is_secret: bool) -> Resp
     with transaction() as session:
         earlier = claim_request(session, caller, key, _request_digest(), now=web_context().clock.now())
         if earlier is not None:
+            note_repeat()
             replay = Response(earlier.body, earlier.status, mimetype="application/json" if earlier.body else None)
             replay.headers["Idempotency-Replayed"] = "true"
             return replay

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from werkzeug.routing import Rule
 
-from tollkeeper.web.api.conventions import SAFE_METHODS, Operation, View
+from tollkeeper.web.acts import SAFE_METHODS
+from tollkeeper.web.api.conventions import Operation, View
 
 blueprint = Blueprint("openapi", __name__, url_prefix="/api/v1")
 
