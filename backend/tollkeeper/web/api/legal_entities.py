@@ -99,7 +99,7 @@ class TermsOut(BaseModel):
 
 @blueprint.get("/legal-entities")
 @endpoint("read", answer=LegalEntities)
-def list_legal_entities() -> LegalEntities:
+def list_entities() -> LegalEntities:
     """List the legal entities; the first, `default`, is there from the first invoice on."""
     with snapshot() as session:
         rows = list_legal_entities(session)
@@ -108,7 +108,7 @@ def list_legal_entities() -> LegalEntities:
 
 @blueprint.get("/legal-entities/<key>")
 @endpoint("read", answer=LegalEntityOut)
-def show_legal_entity(key: str) -> LegalEntityOut:
+def show_entity(key: str) -> LegalEntityOut:
     """Show a legal entity."""
     with snapshot() as session:
         return LegalEntityOut.model_validate(get_legal_entity(session, key), from_attributes=True)
