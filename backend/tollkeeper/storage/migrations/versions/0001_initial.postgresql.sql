@@ -18,6 +18,26 @@ CREATE TABLE admin_users (
   CONSTRAINT uq_admin_users_name UNIQUE (name)
 );
 
+CREATE TABLE audit_log (
+  id VARCHAR NOT NULL,
+  at TIMESTAMP WITH TIME ZONE NOT NULL,
+  actor_kind VARCHAR NOT NULL,
+  actor_id VARCHAR NOT NULL,
+  actor_name VARCHAR NOT NULL,
+  act VARCHAR NOT NULL,
+  target VARCHAR NOT NULL,
+  fields JSONB NOT NULL,
+  CONSTRAINT pk_audit_log PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_audit_log_actor_id ON audit_log (actor_id);
+
+CREATE INDEX ix_audit_log_target ON audit_log (target);
+
+CREATE OR REPLACE FUNCTION tollkeeper_keep_audit_log() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'the audit log never changes' USING ERRCODE = 'integrity_constraint_violation'; END $$;
+
+CREATE OR REPLACE TRIGGER audit_log_keep BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_audit_log();
+
 CREATE TABLE answered_requests (
   caller VARCHAR NOT NULL,
   key VARCHAR NOT NULL,

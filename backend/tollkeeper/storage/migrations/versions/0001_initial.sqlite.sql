@@ -18,6 +18,28 @@ CREATE TABLE admin_users (
   CONSTRAINT uq_admin_users_name UNIQUE (name)
 );
 
+CREATE TABLE audit_log (
+  id VARCHAR NOT NULL,
+  at VARCHAR(27) NOT NULL,
+  actor_kind VARCHAR NOT NULL,
+  actor_id VARCHAR NOT NULL,
+  actor_name VARCHAR NOT NULL,
+  act VARCHAR NOT NULL,
+  target VARCHAR NOT NULL,
+  fields JSON NOT NULL,
+  CONSTRAINT pk_audit_log PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_audit_log_actor_id ON audit_log (actor_id);
+
+CREATE INDEX ix_audit_log_target ON audit_log (target);
+
+CREATE TRIGGER audit_log_keep_insert BEFORE INSERT ON audit_log WHEN EXISTS (SELECT 1 FROM audit_log WHERE id = NEW.id) BEGIN SELECT RAISE(ABORT, 'the audit log never changes'); END;
+
+CREATE TRIGGER audit_log_keep_update BEFORE UPDATE ON audit_log  BEGIN SELECT RAISE(ABORT, 'the audit log never changes'); END;
+
+CREATE TRIGGER audit_log_keep_delete BEFORE DELETE ON audit_log  BEGIN SELECT RAISE(ABORT, 'the audit log never changes'); END;
+
 CREATE TABLE answered_requests (
   caller VARCHAR NOT NULL,
   "key" VARCHAR NOT NULL,
