@@ -16,6 +16,7 @@ import tollkeeper.customers.tables
 import tollkeeper.entitlements.tables
 import tollkeeper.invoices.credit_note_immutable
 import tollkeeper.invoices.credit_note_tables
+import tollkeeper.invoices.forget_tables
 import tollkeeper.invoices.immutable
 import tollkeeper.invoices.payment_tables
 import tollkeeper.invoices.tables
@@ -55,6 +56,7 @@ from tollkeeper.web.api import credits as api_credits
 from tollkeeper.web.api import customers as api_customers
 from tollkeeper.web.api import entitlements as api_entitlements
 from tollkeeper.web.api import events as api_events
+from tollkeeper.web.api import forget as api_forget
 from tollkeeper.web.api import gateway as api_gateway
 from tollkeeper.web.api import invoice_payments as api_invoice_payments
 from tollkeeper.web.api import invoices as api_invoices
@@ -85,6 +87,7 @@ TABLES: tuple[ModuleType, ...] = (
     tollkeeper.coupons.tables,
     tollkeeper.credits.tables,
     tollkeeper.customers.tables,
+    tollkeeper.invoices.forget_tables,
     tollkeeper.invoices.tables,
     tollkeeper.invoices.payment_tables,
     tollkeeper.invoices.credit_note_tables,
@@ -114,6 +117,7 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     api_subscription_parts.blueprint,
     api_rating.blueprint,
     api_events.blueprint,
+    api_forget.blueprint,
     api_capture.blueprint,
     api_usage.blueprint,
     api_subscriptions.blueprint,

@@ -189,3 +189,26 @@ def test_a_folder_with_another_manifest_is_refused(run: Run, tmp_path: Path) -> 
     result = run("check-export", str(tmp_path))
     assert result.exit_code == 1
     assert "is no manifest of an export" in result.output
+
+
+def test_an_export_from_before_a_forgetting_is_proved_and_written_anew(run: Run, folder: Path) -> None:
+    result = run("forget", "--username", "alice", "--field", "nobody.there=x", "--yes")
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("6 events of 1 subjects name the person no more (act fgt_")
+    assert "Exported before, and still with the names: 2026-03-01, 2026-03-02." in result.output
+    checked = run("check-export", str(folder))
+    assert checked.exit_code == 0
+    assert "forgotten     2026-03-01  somebody was forgotten since; export again, or delete the file" in checked.output
+    assert run("verify").exit_code == 0
+    assert run("export", str(folder), "--format", "parquet").output.endswith("2 days written now\n")
+    assert run("check-export", str(folder)).output == "2 of 2 days are equal to what was accepted\n"
+    assert not any("alice" in str(pq.read_table(path).to_pylist()) for path in folder.glob("*.parquet"))
+
+
+def test_forgetting_asks_first(run: Run) -> None:
+    result = run("forget", "--username", "alice")
+    assert (result.exit_code, "Aborted" in result.output) == (1, True)
+
+
+def test_a_field_without_a_value_is_refused(run: Run) -> None:
+    assert "'email' is no PATH=VALUE" in run("forget", "--field", "email", "--yes").output

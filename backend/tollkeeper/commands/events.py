@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from tollkeeper.clock import SystemClock
 from tollkeeper.commands.database import database_at, open_database
+from tollkeeper.commands.forget import forget_command
 from tollkeeper.config import load_settings
 from tollkeeper.customers.customers import get_customer
 from tollkeeper.customers.subjects import subjects_of_customer
@@ -32,7 +33,10 @@ DAY = click.DateTime(["%Y-%m-%d"])
 
 @click.group()
 def events() -> None:
-    """Stored events: verify, export, check an export, copy."""
+    """Stored events: verify, export, check an export, copy, forget a person."""
+
+
+events.add_command(forget_command)
 
 
 @events.command("verify")
@@ -90,7 +94,7 @@ def check_export_command(folder: Path, *, as_json: bool) -> None:
     """Recompute the digests of an export's files from their rows and compare them with those in the store.
 
     Reports each day that is not equal, and ends with 1 if a file was changed or is not what the store accepted. Days
-    that grew since are no difference: export them again.
+    that grew since, or in which somebody was forgotten, are no difference: export them again.
     """
     require_parquet()
     counts: Counter[State] = Counter()

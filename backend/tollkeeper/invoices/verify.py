@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from fractions import Fraction
 from itertools import chain
+from typing import NamedTuple
 
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
@@ -16,6 +17,7 @@ from tollkeeper.catalog.versions import spec_of
 from tollkeeper.invoices.accounts import are_interim
 from tollkeeper.invoices.charges import lines_as_json, rate_quantity
 from tollkeeper.invoices.discount import check_coupons
+from tollkeeper.invoices.forget import digests_after_forgetting
 from tollkeeper.invoices.immutable import content_digest
 from tollkeeper.invoices.prepaid import check_draws
 from tollkeeper.invoices.raw_usage import raw_usage_of
@@ -37,6 +39,7 @@ class Verdict(StrEnum):
     """What came of recomputing a line."""
 
     EQUAL = "equal"
+    FORGOTTEN = "forgotten"  # equal until somebody was forgotten; the events are those that were left then
     LATE = "late"  # equal to what was known; events came since, which the next invoice will bill
     DIFFERS = "differs"
 
@@ -55,6 +58,13 @@ class Finding:
     def is_equal(self) -> bool:
         """Tell whether the line is what it should be."""
         return self.verdict is not Verdict.DIFFERS
+
+
+class Note(NamedTuple):
+    """Why a line is not plainly equal although nothing is wrong with it."""
+
+    verdict: Verdict
+    text: str
 
 
 def verify_invoice(session: Session, id_or_number: str) -> list[Finding]:
@@ -87,14 +97,16 @@ def _document(invoice: Invoice, lines: Sequence[InvoiceLine]) -> Finding:
     return _finding(0, name, invoice.total_minor, problems)
 
 
-def _finding(position: int, description: str, amount: int, problems: Sequence[str], late: str = "") -> Finding:
+def _finding(
+    position: int, description: str, amount: int, problems: Sequence[str], note: Note | None = None
+) -> Finding:
     if problems:
         return Finding(position, description, amount, Verdict.DIFFERS, "; ".join(problems))
-    return Finding(position, description, amount, Verdict.LATE if late else Verdict.EQUAL, late)
+    return Finding(position, description, amount, *(note or (Verdict.EQUAL, "")))
 
 
 def _verify_row(session: Session, row: BilledPeriod, lines: Sequence[InvoiceLine]) -> list[Finding]:
-    problems, late = _check_events(session, row)
+    problems, note = _check_events(session, row)
     if not _is_credit_of_all(row):
         problems += _check_rating(session, row)
     problems += _check_amount(session, row)
@@ -108,7 +120,7 @@ def _verify_row(session: Session, row: BilledPeriod, lines: Sequence[InvoiceLine
             expected.kind, expected.quantity, expected.unit_price, expected.amount_minor, expected.shares
         )  # fmt: skip
         own = problems if same else [*problems, f"{expected.amount_minor} was expected for {expected.description}"]
-        findings.append(_finding(line.position, line.description, line.amount_minor, own, late))
+        findings.append(_finding(line.position, line.description, line.amount_minor, own, note))
     return findings
 
 
@@ -116,21 +128,26 @@ def _is_credit_of_all(row: BilledPeriod) -> bool:
     return row.kind == ChargeKind.CREDIT and row.proof["fraction"] == "0/1"
 
 
-def _check_events(session: Session, row: BilledPeriod) -> tuple[list[str], str]:
+def _check_events(session: Session, row: BilledPeriod) -> tuple[list[str], Note | None]:
     """Compare the events of a usage charge now with those that it was billed for."""
     feature = row.proof["feature"]
     if feature is None:
-        return [], ""
+        return [], None
     kept = row.proof["events"]
     found = pooled_event_range(session, feature, stretches_of(row))
     if found.digest == kept["digest"]:
-        return _check_usage(session, row), ""
+        return _check_usage(session, row), None
+    forgotten_at = digests_after_forgetting(session, row.id).get(found.digest)
+    if forgotten_at is not None:
+        told = f"identifiers were forgotten on {forgotten_at.date()}; the events are those that were left then"
+        return _check_usage(session, row), Note(Verdict.FORGOTTEN, told)
     later = _later_row(session, row)
     if later is not None:
-        return [], f"corrected since: {later.event_count} events instead of {kept['count']}"
+        return [], Note(Verdict.LATE, f"corrected since: {later.event_count} events instead of {kept['count']}")
     if found.count > kept["count"]:
-        return [], f"{found.count - kept['count']} events came since; the next invoice bills them"
-    return [f"the {kept['count']} events that were billed are not those that are stored ({found.count})"], ""
+        came = f"{found.count - kept['count']} events came since; the next invoice bills them"
+        return [], Note(Verdict.LATE, came)
+    return [f"the {kept['count']} events that were billed are not those that are stored ({found.count})"], None
 
 
 def _check_usage(session: Session, row: BilledPeriod) -> list[str]:

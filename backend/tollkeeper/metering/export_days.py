@@ -5,7 +5,7 @@ is in the manifest was proved once. The manifest names days, numbers and digests
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -21,6 +21,7 @@ from tollkeeper.metering.digest_tables import EventDigest
 from tollkeeper.metering.digests import (
     DAY_US,
     DIGEST_BYTES,
+    MODULUS_MASK,
     NOTHING,
     DigestKey,
     DigestSum,
@@ -28,7 +29,7 @@ from tollkeeper.metering.digests import (
     unfolded_sums,
 )
 from tollkeeper.metering.findings import Range
-from tollkeeper.metering.keeping_tables import EventExport
+from tollkeeper.metering.keeping_tables import EventExport, ForgottenDay
 from tollkeeper.metering.parquet_files import UnreadableFile, sum_of_file, write_day
 from tollkeeper.metering.read import list_sets, read_events, source_names
 from tollkeeper.storage.upsert import insert_into
@@ -72,6 +73,7 @@ class State(StrEnum):
 
     EQUAL = "equal"
     GREW = "grew"  # events came since; those of the file cannot be compared by themselves
+    FORGOTTEN = "forgotten"  # exported before somebody was forgotten: right, and with the names in it
     CHANGED_FILE = "changed_file"  # the file is not the one that was exported
     DIFFERS = "differs"  # the file is, but the store kept another digest
     NOT_EXPORTED = "not_exported"
@@ -130,23 +132,36 @@ def check_days(session: Session, folder: Path) -> Iterator[CheckedDay]:
                 day, State.NOT_EXPORTED, kept[day].events, "the store has events of it, the folder no file"
             )
         else:
-            yield CheckedDay(day, *_check(folder, entry, kept.get(day, NOTHING)))
+            yield CheckedDay(day, *_check(folder, entry, _history(session, day, kept.get(day, NOTHING))))
 
 
-def _check(folder: Path, entry: FileEntry, kept: DigestSum) -> tuple[State, int, str]:
-    if not _is_file(folder, entry):
-        return State.CHANGED_FILE, entry.events, f"{entry.file} is gone, or not the file that was exported"
-    held = sum_of_file(folder / entry.file)
+def _check(folder: Path, entry: FileEntry, history: Sequence[DigestSum]) -> tuple[State, int, str]:
+    is_there = _is_file(folder, entry)
+    held = sum_of_file(folder / entry.file) if is_there else UnreadableFile("gone, or not the one that was exported")
     if isinstance(held, UnreadableFile):
-        return State.CHANGED_FILE, entry.events, f"{entry.file} cannot be read: {held.reason}"
+        return State.CHANGED_FILE, entry.events, f"{entry.file}: {held.reason}"
     if held != entry.sum:
         return State.CHANGED_FILE, held.events, f"the manifest has another digest than the rows of {entry.file}"
+    kept, *earlier = history
     if held == kept:
         return State.EQUAL, held.events, ""
+    if held in earlier:
+        return State.FORGOTTEN, held.events, "somebody was forgotten since; export again, or delete the file"
     if kept.events > held.events:
         more = kept.events - held.events
         return State.GREW, held.events, f"{more} events came since the export; export again"
     return State.DIFFERS, held.events, f"the store kept the digest of {kept.events} other events"
+
+
+def _history(session: Session, day: str, kept: DigestSum) -> list[DigestSum]:
+    """Return what a day's digest is, and what it was before each act of forgetting, the last act first."""
+    number = (date.fromisoformat(day) - EPOCH).days
+    query = select(ForgottenDay.delta).where(ForgottenDay.day == number).order_by(ForgottenDay.act_id.desc())
+    history = [kept]
+    for delta in session.scalars(query):
+        total = history[-1].total - int.from_bytes(delta, "big") & MODULUS_MASK
+        history.append(DigestSum(kept.events, total))
+    return history
 
 
 def sums_by_day(session: Session, wanted: Range) -> Iterator[tuple[int, DigestSum]]:

@@ -1,8 +1,8 @@
-"""What is remembered of events that leave the store: which days were exported, and as what."""
+"""What is remembered of events that leave the store: which days were exported, and who was forgotten by whom."""
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Integer, LargeBinary
+from sqlalchemy import BigInteger, ForeignKey, Integer, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tollkeeper.storage.base import Base, UtcDateTime
@@ -21,3 +21,29 @@ class EventExport(Base):
     digest: Mapped[bytes] = mapped_column(LargeBinary(168))
     sha256: Mapped[str]
     exported_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ForgettingAct(Base):
+    """That somebody's identifiers were put out of the event store: when, by whom, and how much that was.
+
+    It holds no identifier and no pseudonym: nothing in it leads back to the person.
+    """
+
+    __tablename__ = "forgetting_acts"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    forgotten_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    by: Mapped[str]
+    events: Mapped[int] = mapped_column(BigInteger)
+    subjects: Mapped[int]
+    dimension_sets: Mapped[int]
+
+
+class ForgottenDay(Base):
+    """By how much an act changed the digest of a day, over all subjects: new less old, modulo 2^1344."""
+
+    __tablename__ = "forgotten_days"
+
+    act_id: Mapped[str] = mapped_column(ForeignKey("forgetting_acts.id"), primary_key=True)
+    day: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    delta: Mapped[bytes] = mapped_column(LargeBinary(168))

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from tollkeeper.customers.subjects import SeenSubject, register_subjects
 from tollkeeper.metering.commitments import commitment_of
 from tollkeeper.metering.dimensions import SetKey, set_digest
+from tollkeeper.metering.forgetting_turns import count_acts
 from tollkeeper.metering.tables import DimensionSet, EventSource
 from tollkeeper.storage.upsert import insert_ignoring
 
@@ -34,6 +35,7 @@ class Remembered:
     def __init__(self) -> None:
         self.sources: dict[str, int] = {}
         self.sets: dict[SetKey, SetNumbers] = {}
+        self.acts = 0
 
 
 _by_engine: WeakKeyDictionary[Engine, Remembered] = WeakKeyDictionary()
@@ -54,13 +56,14 @@ def number_sources(session: Session, sources: Iterable[str]) -> Mapping[str, int
 
 def number_sets(session: Session, keys: Sequence[SetKey], *, now: datetime) -> list[SetNumbers]:
     """Return the numbers of dimension sets, in order; a new one registers its subject, which attributes it."""
-    known = _remembered(session).sets
+    acts = count_acts(session)
+    known = _sets_as_of(_remembered(session), acts)
     numbers = [known.get(key) for key in keys]
     new = {key for key, number in zip(keys, numbers, strict=True) if number is None}
     if not new:
         return [number for number in numbers if number is not None]
     found = _number_new_sets(session, new, now)
-    _remember_on_commit(session, lambda remembered: _remember_sets(remembered, found))
+    _remember_on_commit(session, lambda remembered: _remember_sets(remembered, found, acts))
     return [number or found[key] for key, number in zip(keys, numbers, strict=True)]
 
 
@@ -116,7 +119,16 @@ def _remembered(session: Session) -> Remembered:
     return _by_engine.setdefault(engine, Remembered())
 
 
-def _remember_sets(remembered: Remembered, found: Mapping[SetKey, SetNumbers]) -> None:
+def _sets_as_of(remembered: Remembered, acts: int) -> Mapping[SetKey, SetNumbers]:
+    """Return the remembered sets; none if somebody was forgotten since, for then some are gone."""
+    if remembered.acts != acts:
+        remembered.sets, remembered.acts = {}, acts
+    return remembered.sets
+
+
+def _remember_sets(remembered: Remembered, found: Mapping[SetKey, SetNumbers], acts: int) -> None:
+    if remembered.acts != acts:
+        return
     if len(remembered.sets) > MOST_REMEMBERED:
         # The older half goes: what is still in use comes back with its next event.
         remembered.sets = dict(islice(remembered.sets.items(), MOST_REMEMBERED // 2, None))

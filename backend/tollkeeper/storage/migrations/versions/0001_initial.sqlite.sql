@@ -235,6 +235,16 @@ CREATE TABLE event_exports (
   CONSTRAINT pk_event_exports PRIMARY KEY (day)
 );
 
+CREATE TABLE forgetting_acts (
+  id VARCHAR NOT NULL,
+  forgotten_at VARCHAR(27) NOT NULL,
+  "by" VARCHAR NOT NULL,
+  events BIGINT NOT NULL,
+  subjects INTEGER NOT NULL,
+  dimension_sets INTEGER NOT NULL,
+  CONSTRAINT pk_forgetting_acts PRIMARY KEY (id)
+);
+
 CREATE TABLE event_sources (
   id INTEGER NOT NULL,
   source VARCHAR NOT NULL,
@@ -585,6 +595,14 @@ CREATE INDEX ix_invoices_customer_id_created_at ON invoices (customer_id, create
 CREATE INDEX ix_invoices_status_due_at ON invoices (status, due_at);
 
 CREATE INDEX ix_invoices_status_stripe_status ON invoices (status, stripe_status);
+
+CREATE TABLE forgotten_days (
+  act_id VARCHAR NOT NULL,
+  day INTEGER NOT NULL,
+  delta BLOB NOT NULL,
+  CONSTRAINT pk_forgotten_days PRIMARY KEY (act_id, day),
+  CONSTRAINT fk_forgotten_days_act_id FOREIGN KEY(act_id) REFERENCES forgetting_acts (id)
+);
 
 CREATE TABLE dimension_sets (
   id INTEGER NOT NULL,
@@ -1034,6 +1052,15 @@ CREATE TABLE billed_periods (
 CREATE INDEX ix_billed_periods_customer_id_invoice_id ON billed_periods (customer_id, invoice_id);
 
 CREATE INDEX ix_billed_periods_invoice_id ON billed_periods (invoice_id);
+
+CREATE TABLE forgotten_proofs (
+  billed_period_id VARCHAR NOT NULL,
+  act_id VARCHAR NOT NULL,
+  digest VARCHAR NOT NULL,
+  CONSTRAINT pk_forgotten_proofs PRIMARY KEY (billed_period_id, act_id),
+  CONSTRAINT fk_forgotten_proofs_billed_period_id FOREIGN KEY(billed_period_id) REFERENCES billed_periods (id),
+  CONSTRAINT fk_forgotten_proofs_act_id FOREIGN KEY(act_id) REFERENCES forgetting_acts (id)
+);
 
 CREATE TABLE invoice_lines (
   id VARCHAR NOT NULL,
