@@ -12,9 +12,10 @@ from dataclasses import dataclass
 MARK = b"\xf7TK\xf7"
 MOST_RECORD_BYTES = 256 * 1024
 _HEAD = struct.Struct(">4sIII")  # mark, sequence, length, checksum
-_LEAD = struct.Struct(">4s8sI")  # the same bytes, from the checked ones
-_CHECKED = struct.Struct(">II")  # what the checksum covers besides the bytes: a wrong length must not go unseen
 HEAD_BYTES = _HEAD.size
+# A checksum begins with what the head says of the record, so that a wrong sequence or length does not go unseen:
+# for the same bytes, two different beginnings never come to the same CRC.
+_SPREAD, _WORD = 0x9E3779B1, 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,10 @@ class Stretch:
 def frames(records: Iterable[bytes], first_sequence: int) -> bytes:
     """Return the frames of consecutive records, joined."""
     parts: list[bytes] = []
-    add, pack, checksum = parts.append, _CHECKED.pack, zlib.crc32
+    add, pack, checksum = parts.append, _HEAD.pack, zlib.crc32
     for sequence, record in enumerate(records, first_sequence):
-        checked = pack(sequence, len(record))
-        add(_LEAD.pack(MARK, checked, checksum(record, checksum(checked))))
+        length = len(record)
+        add(pack(MARK, sequence, length, checksum(record, (sequence * _SPREAD + length) & _WORD)))
         add(record)
     return b"".join(parts)
 
@@ -76,7 +77,7 @@ def _whole_frame_at(buffer: bytes, at: int) -> tuple[int, int] | None:
     if mark != MARK or length > MOST_RECORD_BYTES or end > len(buffer):
         return None
     content = memoryview(buffer)[at + HEAD_BYTES : end]
-    if zlib.crc32(content, zlib.crc32(_CHECKED.pack(sequence, length))) != checksum:
+    if zlib.crc32(content, (sequence * _SPREAD + length) & _WORD) != checksum:
         return None
     return sequence, end
 

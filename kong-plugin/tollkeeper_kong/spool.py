@@ -144,9 +144,12 @@ class Spool:
             time.sleep(self._tuning.group_seconds)
 
     def _take_group(self) -> list[bytes]:
+        queue = self._queue
+        if self._bytes_in - self._bytes_out < MOST_GROUP_BYTES:  # all that waits, whatever comes meanwhile
+            take = queue.popleft
+            return [take() for _ in range(len(queue))]
         group: list[bytes] = []
         size = 0
-        queue = self._queue
         while queue and size < MOST_GROUP_BYTES:
             record = queue.popleft()
             size += len(record)
