@@ -88,6 +88,7 @@ class PluginCollector(Collector):
         yield _gauge("connections_open", "Connections open now.", self._from.server.open_connections)
         yield _gauge("events_waiting", "Events that wait for Kong's next step.", len(engine.waiting))
         yield _gauge("instances", "Configurations that Kong has started here.", len(engine.instances.by_id))
+        yield _counter("instances_evicted", "Configurations that made room for others.", engine.instances.evicted)
 
     def _decisions(self) -> Iterator[Metric]:
         counters = self._from.node.counters
