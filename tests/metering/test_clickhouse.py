@@ -4,10 +4,18 @@ import pytest
 
 from tests.metering.event_stores import NOW, EventStore
 from tollkeeper.errors import InvalidInput, Unavailable
-from tollkeeper.metering.accept import accept_events
+from tollkeeper.metering.accept import Accepted, accept_events
 from tollkeeper.metering.event import Event
 from tollkeeper.metering.rows import EventRow
-from tollkeeper.metering.stores.archive import Archive, MovedRow, Selection, Visible, attach_archive, visible_moves
+from tollkeeper.metering.stores.archive import (
+    NO_MOVE,
+    Archive,
+    MovedRow,
+    Selection,
+    Visible,
+    attach_archive,
+    visible_moves,
+)
 from tollkeeper.metering.stores.clickhouse_schema import statements
 from tollkeeper.metering.stores.locate import open_archive_at
 from tollkeeper.metering.stores.move import check_archive, move_events, return_events
@@ -85,6 +93,26 @@ def test_a_slow_mover_gives_way_to_a_later_one(with_events: Database, archive: A
         assert visible_moves(session) == Visible(2, frozenset({1}))
     done, found = EventStore(Database(with_events.engine), archive).verify()
     assert (done.events, found) == (10, [])
+
+
+def test_a_mover_that_begins_while_another_ends_hides_none_of_its_events(
+    with_events: Database, archive: Archive
+) -> None:
+    class Slow:
+        def __getattr__(self, name: str) -> object:
+            return getattr(archive, name)
+
+        def rows_of_move(self, move: int) -> list[EventRow]:
+            if move == NO_MOVE:
+                assert move_events(with_events, archive) == 10
+            return archive.rows_of_move(move)
+
+    assert move_events(with_events, Slow()) == 0  # type: ignore[arg-type]  # the rest is handed through
+    attach_archive(with_events.engine, archive)
+    store = EventStore(Database(with_events.engine), archive)
+    done, found = store.verify()
+    assert (done.events, found) == (10, [])
+    assert store.take([event(3)]) == Accepted(0, 1, ())
 
 
 def test_an_archive_that_gives_back_something_else_is_not_trusted(with_events: Database, archive: Archive) -> None:

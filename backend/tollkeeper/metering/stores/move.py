@@ -29,18 +29,23 @@ def move_events(database: Database, archive: Archive, *, most: int = MOST_MOVED)
     for nobody. Raises Unavailable if the archive does not give back what it was given; then nothing was moved.
     """
     with database.snapshot() as session:
-        rows = _oldest(session, most)
-        moved = _counted(session, rows)
-    if not rows:
-        return 0
+        if not _oldest(session, 1):
+            return 0
     # While the archive is away, no move is opened that would stay open for ever.
     archive.rows_of_move(NO_MOVE)
     with database.transaction() as session:
         wait_for_turn(session, TURN)
+        # Not before our turn: rows that another move has taken away since would be in two, of which the later one,
+        # never done, would hide the other in the archive.
+        rows = _oldest(session, most)
+        if not rows:
+            return 0
         move = EventMove(state=OPEN, events=len(rows))
         session.add(move)
         session.flush()
         number = move.id
+    with database.snapshot() as session:
+        moved = _counted(session, rows)
     archive.append(number, moved)
     if archive.rows_of_move(number) != list(rows):
         raise Unavailable(f"the event archive does not give back move {number} as it was stored; nothing was moved")
