@@ -194,6 +194,8 @@ def job_context_of(settings: Settings, database: Database, clock: Clock) -> JobC
         clock=clock,
         data_dir=settings.data_dir,
         grace=timedelta(seconds=settings.late_event_grace_seconds),
+        keep_events_days=settings.keep_events_days,
+        drop_only_exported=settings.drop_only_exported,
         webhooks_to_loopback=settings.webhooks_to_loopback,
         stripe_account=find_account(
             database,

@@ -72,6 +72,15 @@ class Settings(BaseSettings):
     late_event_grace_seconds: int = Field(
         default=3600, ge=0, description="How long after a period's end late events are waited for before it is billed."
     )
+    keep_events_days: int | None = Field(
+        default=None,
+        ge=2,
+        description="Drop raw events after so many days, once no invoice needs them; older events are refused "
+        "(docs/metering.md). By default they are kept for ever.",
+    )
+    drop_only_exported: bool = Field(
+        default=True, description="Drop only days that `tollkeeper events export --format parquet` has written."
+    )
     webhooks_to_loopback: bool = Field(
         default=False, description="Allow webhook endpoints on this machine by plain http, for trying them out."
     )

@@ -70,7 +70,7 @@ def test_verify_ends_with_1_for_a_lost_event(run: Run, books: Database) -> None:
     assert result.exit_code == 1
     first, *_, summary = [json.loads(line) for line in result.output.splitlines()]
     assert (first["kind"], first["day"], first["subject"]) == ("total", "2026-03-02", "consumer:1")
-    assert summary == {"events": 1, "digests": 1, "late": [], "differences": 2}
+    assert summary == {"events": 1, "digests": 1, "late": [], "differences": 2, "dropped": {"days": 0, "events": 0}}
     assert run("verify", "--to", "2026-03-02").exit_code == 0
 
 

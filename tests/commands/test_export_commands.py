@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from sqlalchemy import select, text
 
 from tests.shop import at
 from tollkeeper.cli import main
+from tollkeeper.invoices.retention import drop_old_events
 from tollkeeper.metering.accept import accept_events
 from tollkeeper.metering.event import Event, decode_events
 from tollkeeper.metering.keeping_tables import EventExport
@@ -212,3 +213,12 @@ def test_forgetting_asks_first(run: Run) -> None:
 
 def test_a_field_without_a_value_is_refused(run: Run) -> None:
     assert "'email' is no PATH=VALUE" in run("forget", "--field", "email", "--yes").output
+
+
+def test_verify_says_what_is_left_when_raw_events_were_dropped(run: Run, folder: Path, books: Database) -> None:
+    drop_old_events(books, keep_days=10, only_exported=True, now=at("2026-04-01"), grace=timedelta(hours=1))
+    result = run("verify")
+    assert result.exit_code == 0, result.output
+    assert "dropped    7 raw events of 2 days: their digests and totals are as they were then" in result.output
+    assert result.output.endswith("0 events, 0 digests: no differences\n")
+    assert run("check-export", str(folder)).output == "2 of 2 days are equal to what was accepted\n"

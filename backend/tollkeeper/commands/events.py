@@ -205,11 +205,17 @@ def _sum_up(done: Verified, differences: int, *, as_json: bool) -> None:
     ]
     if as_json:
         summary = {"events": done.events, "digests": done.subject_days, "late": late, "differences": differences}
+        summary["dropped"] = {"days": done.dropped_days, "events": done.dropped_events}
         click.echo(json.dumps(summary))
         return
     for one in late:
         click.echo(
             f"late       {one['day']}  grew by {one['events']} events that arrived on {one['arrived']}: in order"
+        )
+    if done.dropped_days:
+        click.echo(
+            f"dropped    {done.dropped_events} raw events of {done.dropped_days} days: their digests and totals are as "
+            "they were then; `tollkeeper events check-export` proves the events from their export"
         )
     click.echo(f"{done.events} events, {done.subject_days} digests: {differences or 'no'} differences")
 

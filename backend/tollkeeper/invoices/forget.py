@@ -16,6 +16,7 @@ from tollkeeper.invoices.settle import stretches_of
 from tollkeeper.invoices.tables import BilledPeriod
 from tollkeeper.kong.tables import KongConsumer
 from tollkeeper.metering.dimensions import DIMENSION_PATHS
+from tollkeeper.metering.event import microseconds_of
 from tollkeeper.metering.forget_person import (
     Found,
     Person,
@@ -26,6 +27,7 @@ from tollkeeper.metering.forget_person import (
 )
 from tollkeeper.metering.forgetting_turns import wait_for_batches
 from tollkeeper.metering.keeping_tables import EventExport, ForgettingAct, ForgottenDay
+from tollkeeper.metering.retention_bound import raw_from_us
 from tollkeeper.metering.stores.move import TURN
 from tollkeeper.metering.stores.tables import RETURNED, EventMove
 from tollkeeper.metering.tables import Meter
@@ -117,12 +119,15 @@ def _refuse_filters(session: Session, person: Person, found: Found) -> None:
 
 
 def _proved(session: Session, customer_ids: Collection[str]) -> list[BilledPeriod]:
-    """Return the billed charges whose events may be the customers'."""
+    """Return the billed charges whose events may be the customers', and are still there."""
+    raw_us = raw_from_us(session)
     rows = session.scalars(select(BilledPeriod).order_by(BilledPeriod.id).execution_options(yield_per=1_000))
     return [
         row
         for row in rows
-        if row.proof["events"] is not None and any(one.customer_id in customer_ids for one in stretches_of(row))
+        if row.proof["events"] is not None
+        and any(one.customer_id in customer_ids for one in stretches_of(row))
+        and (raw_us is None or all(microseconds_of(one.start) >= raw_us for one in stretches_of(row)))
     ]
 
 

@@ -22,6 +22,8 @@ from tollkeeper.invoices.charges import (
 from tollkeeper.invoices.marks import keep_marks, read_marks
 from tollkeeper.invoices.shares import Shares, share_charge, share_correction
 from tollkeeper.invoices.tables import BilledPeriod, ChargeKind
+from tollkeeper.metering.event import instant_of
+from tollkeeper.metering.retention_bound import raw_from_us
 from tollkeeper.storage.ids import new_id
 from tollkeeper.subscriptions.billing_periods import (
     BEGINNING,
@@ -102,7 +104,15 @@ def _may_have_changed(session: Session, period: BillingPeriod, account: Account,
     """Ask the totals about a charge that was billed, before its events are read; a new one is read in any case."""
     if not account.billed.get(name_of(period)):
         return True
+    if _is_closed(session, period):
+        return False
     return row_of_charge(period, account, partial(measure_totals, session), now=now) is not None
+
+
+def _is_closed(session: Session, period: BillingPeriod) -> bool:
+    """Tell whether raw events of a usage charge were dropped: nothing can come to it, and it is not counted again."""
+    raw_us = raw_from_us(session) if is_by_usage(period.rate_card) else None
+    return raw_us is not None and period.start < instant_of(raw_us)
 
 
 def measure_totals(session: Session, want: Want) -> Pool:
@@ -148,7 +158,8 @@ def gather_rows(session: Session, account: Account, *, until: datetime, now: dat
     marks = read_marks(session, {account.subscription.id: (account, until)})
     looked = look_at(account, until=until, quiet_until=marks.quiet_until.get(account.subscription.id))
     measure = partial(measure_totals, session)
-    rows = [row_of_charge(one, account, measure, now=now) for one in looked.periods]
+    asked = [one for one in looked.periods if name_of(one) not in account.billed or not _is_closed(session, one)]
+    rows = [row_of_charge(one, account, measure, now=now) for one in asked]
     return [row for row in rows if row is not None] + _vanished(account.billed, looked, now=now)
 
 

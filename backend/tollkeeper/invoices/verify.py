@@ -26,6 +26,8 @@ from tollkeeper.invoices.settle import stretches_of
 from tollkeeper.invoices.shares import share_charge
 from tollkeeper.invoices.tables import BilledPeriod, ChargeKind, Invoice, InvoiceLine, InvoiceStatus
 from tollkeeper.invoices.wording import word_lines
+from tollkeeper.metering.event import microseconds_of
+from tollkeeper.metering.retention_bound import RawEventsDropped, raw_from_us
 from tollkeeper.rating.types import Rated
 from tollkeeper.subscriptions.billing_periods import share_of_pieces
 from tollkeeper.subscriptions.periods import Period, period_at
@@ -33,6 +35,7 @@ from tollkeeper.subscriptions.tables import Subscription, SubscriptionOverride
 from tollkeeper.subscriptions.timeline import override_of
 from tollkeeper.subscriptions.types import BillingPeriod
 from tollkeeper.usage.event_range import pooled_event_range
+from tollkeeper.usage.usage_of import pooled_usage
 
 
 class Verdict(StrEnum):
@@ -40,6 +43,7 @@ class Verdict(StrEnum):
 
     EQUAL = "equal"
     FORGOTTEN = "forgotten"  # equal until somebody was forgotten; the events are those that were left then
+    DROPPED = "dropped"  # raw events were dropped; equal by what is kept: totals, rating, amounts, the document
     LATE = "late"  # equal to what was known; events came since, which the next invoice will bill
     DIFFERS = "differs"
 
@@ -133,7 +137,13 @@ def _check_events(session: Session, row: BilledPeriod) -> tuple[list[str], Note 
     feature = row.proof["feature"]
     if feature is None:
         return [], None
-    kept = row.proof["events"]
+    if is_dropped(session, row):
+        return _check_totals(session, row)
+    return _compare_events(session, row)
+
+
+def _compare_events(session: Session, row: BilledPeriod) -> tuple[list[str], Note | None]:
+    feature, kept = row.proof["feature"], row.proof["events"]
     found = pooled_event_range(session, feature, stretches_of(row))
     if found.digest == kept["digest"]:
         return _check_usage(session, row), None
@@ -148,6 +158,27 @@ def _check_events(session: Session, row: BilledPeriod) -> tuple[list[str], Note 
         came = f"{found.count - kept['count']} events came since; the next invoice bills them"
         return [], Note(Verdict.LATE, came)
     return [f"the {kept['count']} events that were billed are not those that are stored ({found.count})"], None
+
+
+def is_dropped(session: Session, row: BilledPeriod) -> bool:
+    """Tell whether raw events of a charge's period were dropped."""
+    raw_us = raw_from_us(session)
+    starts = [microseconds_of(one.start) for one in stretches_of(row)]
+    return raw_us is not None and min(starts, default=raw_us) < raw_us
+
+
+def _check_totals(session: Session, row: BilledPeriod) -> tuple[list[str], Note | None]:
+    """Compare the quantity with the hourly totals, which stay when the raw events go."""
+    told = "raw events were dropped; the days' digests are kept: `tollkeeper events check-export` proves their export"
+    try:
+        pool = pooled_usage(session, row.proof["feature"], stretches_of(row))
+    except RawEventsDropped:
+        return [], Note(Verdict.DROPPED, f"{told}. The quantity is not in the totals and cannot be counted again")
+    if (pool.whole.quantity, pool.whole.event_count) == (row.quantity, row.event_count):
+        return [], Note(Verdict.DROPPED, f"{told}. The totals come to the same quantity")
+    if _later_row(session, row) is not None:
+        return [], Note(Verdict.LATE, f"corrected since; {told}")
+    return [f"the totals come to {pool.whole.quantity}, {row.quantity} was billed"], None
 
 
 def _check_usage(session: Session, row: BilledPeriod) -> list[str]:

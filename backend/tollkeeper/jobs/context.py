@@ -17,5 +17,7 @@ class JobContext:
     clock: Clock
     data_dir: Path
     grace: timedelta = timedelta(hours=1)
+    keep_events_days: int | None = None
+    drop_only_exported: bool = True
     webhooks_to_loopback: bool = False
     stripe_account: StripeAccount | None = None

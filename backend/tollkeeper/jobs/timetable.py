@@ -1,5 +1,7 @@
 """What runs when. The order is that of `tollkeeper jobs run --once` and of the test clock's steps."""
 
+import structlog
+
 from tollkeeper.access.idempotency import forget_old_answers
 from tollkeeper.clock import SystemClock
 from tollkeeper.credits.expire import expire_due_grants
@@ -10,9 +12,11 @@ from tollkeeper.entitlements.survey import survey_usage
 from tollkeeper.invoices.billing_run import bill_due_periods
 from tollkeeper.invoices.interim import bill_thresholds
 from tollkeeper.invoices.pay import mark_overdue
+from tollkeeper.invoices.retention import drop_old_events
 from tollkeeper.jobs.context import JobContext
 from tollkeeper.jobs.runner import Job
 from tollkeeper.metering.digests import MOST_PARTS, fold_digests
+from tollkeeper.metering.export_days import name_of
 from tollkeeper.metering.stores.archive import archive_behind
 from tollkeeper.metering.stores.move import MOST_MOVED, move_events
 from tollkeeper.metering.totals import merge_totals
@@ -22,6 +26,8 @@ from tollkeeper.payments.apply_events import apply_stripe_events
 from tollkeeper.payments.push_credit_note import sync_credit_notes
 from tollkeeper.payments.reread import reread_open_invoices
 from tollkeeper.payments.sync import sync_due_invoices
+
+log = structlog.get_logger()
 
 MOST_ROUNDS = 100
 
@@ -148,6 +154,22 @@ def tidy(context: JobContext) -> int:
         return merge_totals(session) + prune_batches(session, now=now) + purge_removed(session, now=now)
 
 
+def drop_events(context: JobContext) -> int:
+    """Drop raw events that are old enough and that nothing needs; nothing unless the setting says how old."""
+    if context.keep_events_days is None:
+        return 0
+    report = drop_old_events(
+        context.database,
+        keep_days=context.keep_events_days,
+        only_exported=context.drop_only_exported,
+        now=context.clock.now(),
+        grace=context.grace,
+    )
+    if report.kept_day is not None:
+        log.warning("events_not_dropped", day=name_of(report.kept_day), reason=report.reason)
+    return len(report.dropped)
+
+
 TIMETABLE = (
     Job("refresh_verdicts", 0.5, refresh, "Count usage against quotas and tell the gateway nodes."),
     Job("expire_credit", 10, expire_credit, "Expire and reset prepaid credit."),
@@ -160,5 +182,6 @@ TIMETABLE = (
     Job("watch_nodes", 10, watch, "Tell of gateway nodes that fell silent."),
     Job("fold_digests", 10, fold, "Add what batches left to the digests of the audit."),
     Job("move_events", 5, move, "Move raw events to ClickHouse, if EVENTS_URL names one."),
+    Job("drop_events", 3600, drop_events, "Drop raw events that are older than the setting and needed no more."),
     Job("tidy", 60, tidy, "Fold hourly totals, forget old bookkeeping."),
 )

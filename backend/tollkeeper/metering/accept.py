@@ -15,6 +15,7 @@ from tollkeeper.metering.dimensions import content_of, join_data
 from tollkeeper.metering.event import Event, Rejection, microseconds_of
 from tollkeeper.metering.numbers import number_sets, number_sources
 from tollkeeper.metering.prepare import CONFLICT, Preparation, Prepared, content_of_prepared, prepare_events
+from tollkeeper.metering.retention_bound import too_old
 from tollkeeper.metering.rows import EventRow, StoredAlready, keys_of_ids
 from tollkeeper.metering.stores.append import append_events
 from tollkeeper.metering.tables import DimensionSet, EventBatch, OddTotal, UntimedEvent
@@ -52,6 +53,8 @@ def store_events(session: Session, preparation: Preparation, *, now: datetime) -
     rejected = list(preparation.rejected)
     if prepared:
         stored = _number(session, prepared, now)
+        prepared, stored = _refuse_old(session, prepared, stored, rejected, now=now)
+    if prepared:
         present = append_events(session, stored.rows)
         if present:
             again = [place for place, row in enumerate(stored.rows) if row.key in present]
@@ -66,6 +69,16 @@ def store_events(session: Session, preparation: Preparation, *, now: datetime) -
         _count(session, prepared, stored, now)
     rejected.sort(key=lambda rejection: rejection.index)
     return Accepted(len(prepared), repeats, tuple(rejected))
+
+
+def _refuse_old(
+    session: Session, prepared: Sequence[Prepared], stored: Stored, rejected: list[Rejection], *, now: datetime
+) -> tuple[Sequence[Prepared], Stored]:
+    """Leave out what is older than retention takes, with the reason."""
+    refused = too_old(session, stored.rows, now=now)
+    for place, reason in refused.items():
+        rejected.append(Rejection(prepared[place].position, prepared[place].event.id, reason))
+    return _without(prepared, stored, set(refused)) if refused else (prepared, stored)
 
 
 def _without(prepared: Sequence[Prepared], stored: Stored, left_out: set[int]) -> tuple[Sequence[Prepared], Stored]:

@@ -29,7 +29,7 @@ from tollkeeper.metering.digests import (
     unfolded_sums,
 )
 from tollkeeper.metering.findings import Range
-from tollkeeper.metering.keeping_tables import EventExport, ForgottenDay
+from tollkeeper.metering.keeping_tables import DroppedDay, EventExport, ForgottenDay
 from tollkeeper.metering.parquet_files import UnreadableFile, sum_of_file, write_day
 from tollkeeper.metering.read import list_sets, read_events, source_names
 from tollkeeper.storage.upsert import insert_into
@@ -92,13 +92,17 @@ def export_days(session: Session, wanted: Range, folder: Path) -> Iterator[Expor
     """Write each day that has events to the folder; yield the days as the folder comes to hold them.
 
     A day that is there already, as it is in the store now, is not written again: stopped at any point, a repeat goes
-    on. Raises Conflict for a day whose events are not those that were accepted: then `events verify` says more.
+    on. Days that were dropped are passed over: their file is what is left of them. Raises Conflict for a day whose
+    events are not those that were accepted: then `events verify` says more.
     """
     folder.mkdir(parents=True, exist_ok=True)
     manifest = read_manifest(folder)
     sources = source_names(session)
     sets = {facts.id: facts for facts in list_sets(session, None)}
+    dropped = set(session.scalars(select(DroppedDay.day)))
     for day, kept in sums_by_day(session, wanted):
+        if day in dropped:
+            continue
         entry = manifest.days.get(name_of(day))
         is_new = entry is None or entry.sum != kept or not _is_file(folder, entry)
         if is_new:

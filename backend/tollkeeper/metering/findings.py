@@ -33,6 +33,8 @@ class Verified:
 
     events: int = 0
     subject_days: int = 0
+    dropped_days: int = 0
+    dropped_events: int = 0
     late: dict[tuple[int, int], int] = field(default_factory=dict)
 
 

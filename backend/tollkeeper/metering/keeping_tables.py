@@ -1,4 +1,4 @@
-"""What is remembered of events that leave the store: which days were exported, and who was forgotten by whom."""
+"""What is remembered of events that leave the store: what was exported or dropped, who was forgotten by whom."""
 
 from datetime import datetime
 
@@ -47,3 +47,29 @@ class ForgottenDay(Base):
     act_id: Mapped[str] = mapped_column(ForeignKey("forgetting_acts.id"), primary_key=True)
     day: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     delta: Mapped[bytes] = mapped_column(LargeBinary(168))
+
+
+class RetentionBound(Base):
+    """One row, there once events were dropped or are about to be: the days since 1970 that decide about old events.
+
+    No event of a day before `accept_from` is taken, so no repeat of a dropped event can count again. The raw events of
+    days before `dropped_until` may be gone; it never passes `accept_from`. Neither ever goes back.
+    """
+
+    __tablename__ = "retention_bound"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    accept_from: Mapped[int]
+    dropped_until: Mapped[int]
+
+
+class DroppedDay(Base):
+    """A day whose raw events were dropped: how many there were, and the sum of their digests over all subjects."""
+
+    __tablename__ = "dropped_days"
+
+    day: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    events: Mapped[int] = mapped_column(BigInteger)
+    digest: Mapped[bytes] = mapped_column(LargeBinary(168))
+    is_exported: Mapped[bool]
+    dropped_at: Mapped[datetime] = mapped_column(UtcDateTime)

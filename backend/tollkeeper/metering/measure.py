@@ -18,6 +18,7 @@ from tollkeeper.metering.event import KONG_REQUEST
 from tollkeeper.metering.filters import Filter, Lookup, matches
 from tollkeeper.metering.meters import Aggregation, value_paths
 from tollkeeper.metering.read import SetFacts, SetTotals, list_sets, read_events, read_totals
+from tollkeeper.metering.retention_bound import require_raw
 from tollkeeper.metering.tables import Meter
 from tollkeeper.metering.totals import HOUR_US
 from tollkeeper.metering.values import NoNumber, find_value, number_of, text_of
@@ -179,6 +180,7 @@ def fold_events(
     """Add the events of a span one by one, each to its group."""
     if span.start_us >= span.end_us:
         return
+    require_raw(session, span.start_us)
     for event in read_events(session, sets, span.start_us, span.end_us):
         if not event_matches(question, event.facts, event.data):
             continue

@@ -17,6 +17,7 @@ from tollkeeper.metering.commitments import set_commitment
 from tollkeeper.metering.digest_tables import EventDigest
 from tollkeeper.metering.digests import DAY_US, event_digest, unfolded_sums
 from tollkeeper.metering.dimensions import SetKey, set_digest
+from tollkeeper.metering.drop_days import check_dropped
 from tollkeeper.metering.event import instant_of
 from tollkeeper.metering.find_twice import IdLedger, Twice
 from tollkeeper.metering.findings import Finding, Kind, Range, Verified
@@ -50,6 +51,8 @@ def verify_events(session: Session, wanted: Range, done: Verified, progress: Pro
     """
     sets: dict[int, KnownSet] = {}
     yield from _known_sets(session, wanted.subjects, sets)
+    if wanted.subjects is None:
+        yield from check_dropped(session, wanted)
     with IdLedger() as ledger:
         check = RowCheck(session, wanted, sets, done, ledger)
         selection = Selection(within=[Stretch(wanted.first_day * DAY_US, wanted.end_day * DAY_US)])

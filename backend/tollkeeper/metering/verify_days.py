@@ -16,6 +16,7 @@ from tollkeeper.metering.digests import (
     unfolded_sums,
 )
 from tollkeeper.metering.findings import Finding, Kind, Range, Verified
+from tollkeeper.metering.keeping_tables import DroppedDay
 
 
 class DayCheck:
@@ -27,6 +28,7 @@ class DayCheck:
         self._done = done
         self._is_whole = wanted.subjects is None
         self._parts = unfolded_sums(session)
+        self._dropped = {row.day: row for row in session.scalars(select(DroppedDay))}
         days = set(session.scalars(select(EventDigest.day).distinct())) | {key.day for key in self._parts}
         self._kept_days = sorted((day for day in days if wanted.first_day <= day < wanted.end_day), reverse=True)
         self._day = wanted.first_day
@@ -58,6 +60,10 @@ class DayCheck:
         self._day = day
 
     def _compare(self, day: int, found: Mapping[int, DigestSum]) -> Iterator[Finding]:
+        if day in self._dropped and not found:
+            self._done.dropped_days += 1
+            self._done.dropped_events += self._dropped[day].events
+            return
         digests = digests_of_day(self._session, day, self._parts)
         kept = sum_by_subject(digests)
         self._count_late(digests)

@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from tollkeeper.metering.findings import Finding, Kind, Range
+from tollkeeper.metering.keeping_tables import DroppedDay
 from tollkeeper.metering.read import SetFacts
 from tollkeeper.metering.recount import COLUMNS, Hours
 from tollkeeper.metering.tables import HourlyTotal, OddTotal
@@ -24,6 +25,7 @@ class TotalsCheck:
         self.hours: Hours = {}
         self._session = session
         self._sets = sets
+        self._dropped = set(session.scalars(select(DroppedDay.day)))
         self._next_hour = wanted.first_day * 24
 
     def up_to(self, time_us: int) -> Iterator[Finding]:
@@ -50,6 +52,8 @@ class TotalsCheck:
         found = {key: count.columns() for key, count in self.hours.items() if key[1] < end}
         for set_id, hour in sorted(kept.keys() | found.keys(), key=lambda key: (key[1], key[0])):
             facts = self._sets.get(set_id)
+            if hour // 24 in self._dropped and (set_id, hour) not in found:
+                continue
             differences = _differences(kept.get((set_id, hour), {}), found.get((set_id, hour), {}))
             if facts is not None and differences:
                 named = f"hour {hour % 24:02}, dimension set {set_id}: {differences}"

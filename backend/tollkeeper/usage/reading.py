@@ -19,6 +19,7 @@ from tollkeeper.metering.dimensions import content_of
 from tollkeeper.metering.event import instant_of
 from tollkeeper.metering.measure import Question, event_matches, event_value, set_matches, sets_decide
 from tollkeeper.metering.read import ReadEvent, SetFacts, list_sets, read_events, source_names
+from tollkeeper.metering.retention_bound import require_raw
 from tollkeeper.metering.rows import id_of
 from tollkeeper.metering.values import NoNumber
 from tollkeeper.subscriptions.coverage import CoveredStretch
@@ -74,6 +75,8 @@ def read_usage(session: Session, wanted: Collection[Want]) -> dict[Want, Reading
     counters = {want: Counter(questions[want.feature_key]) for want in wanted}
     places, sets = _places(session, counters)
     sources = source_names(session) if places else {}
+    if places:
+        require_raw(session, min(place.start_us for found in places.values() for place in found))
     for start_us, end_us in _windows(place for found in places.values() for place in found):
         for event in read_events(session, sets, start_us, end_us):
             _count(event, places[event.facts.id], sources)

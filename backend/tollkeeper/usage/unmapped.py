@@ -14,6 +14,7 @@ from tollkeeper.customers.tables import Attribution, Subject
 from tollkeeper.metering.event import instant_of, microseconds_of
 from tollkeeper.metering.measure import Question, Span, measure
 from tollkeeper.metering.meters import get_meter
+from tollkeeper.metering.retention_bound import raw_from_us
 from tollkeeper.metering.tables import DimensionSet, HourlyTotal
 
 
@@ -68,7 +69,14 @@ def _seen(session: Session) -> dict[str, Stretch]:
         .join(Subject, Subject.id == DimensionSet.subject_id)
         .group_by(Subject.subject)
     )
-    return {subject: Stretch(first, last + 1) for subject, first, last in session.execute(query)}
+    # What was dropped can be billed to nobody any more.
+    raw_us = raw_from_us(session)
+    start_us = -(2**62) if raw_us is None else raw_us
+    return {
+        subject: Stretch(max(first, start_us), last + 1)
+        for subject, first, last in session.execute(query)
+        if last >= start_us
+    }
 
 
 def _gaps(session: Session, seen: Mapping[str, Stretch]) -> dict[str, list[Stretch]]:

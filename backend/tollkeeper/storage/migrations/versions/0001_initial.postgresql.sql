@@ -243,6 +243,22 @@ CREATE TABLE forgetting_acts (
   CONSTRAINT pk_forgetting_acts PRIMARY KEY (id)
 );
 
+CREATE TABLE retention_bound (
+  id SERIAL NOT NULL,
+  accept_from INTEGER NOT NULL,
+  dropped_until INTEGER NOT NULL,
+  CONSTRAINT pk_retention_bound PRIMARY KEY (id)
+);
+
+CREATE TABLE dropped_days (
+  day INTEGER NOT NULL,
+  events BIGINT NOT NULL,
+  digest BYTEA NOT NULL,
+  is_exported BOOLEAN NOT NULL,
+  dropped_at TIMESTAMP WITH TIME ZONE NOT NULL,
+  CONSTRAINT pk_dropped_days PRIMARY KEY (day)
+);
+
 CREATE TABLE event_sources (
   id SERIAL NOT NULL,
   source VARCHAR NOT NULL,

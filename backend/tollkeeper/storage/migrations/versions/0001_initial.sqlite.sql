@@ -245,6 +245,22 @@ CREATE TABLE forgetting_acts (
   CONSTRAINT pk_forgetting_acts PRIMARY KEY (id)
 );
 
+CREATE TABLE retention_bound (
+  id INTEGER NOT NULL,
+  accept_from INTEGER NOT NULL,
+  dropped_until INTEGER NOT NULL,
+  CONSTRAINT pk_retention_bound PRIMARY KEY (id)
+);
+
+CREATE TABLE dropped_days (
+  day INTEGER NOT NULL,
+  events BIGINT NOT NULL,
+  digest BLOB NOT NULL,
+  is_exported BOOLEAN NOT NULL,
+  dropped_at VARCHAR(27) NOT NULL,
+  CONSTRAINT pk_dropped_days PRIMARY KEY (day)
+);
+
 CREATE TABLE event_sources (
   id INTEGER NOT NULL,
   source VARCHAR NOT NULL,
