@@ -1,8 +1,9 @@
-"""Currencies, exponents and the one rounding rule: half away from zero, to the currency's exponent."""
+"""Currencies, exponents, how amounts are written, and the one rounding rule: half away from zero."""
 
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from functools import cache
 
+from babel.numbers import format_currency, format_decimal
 from iso4217 import Currency
 
 from tollkeeper.errors import InvalidInput
@@ -10,6 +11,7 @@ from tollkeeper.errors import InvalidInput
 # Wide enough that a product of two quantities of 38 digits is exact; rating never rounds before a line ends.
 EXACT = Context(prec=100, rounding=ROUND_HALF_UP)
 
+LOCALE = "en"  # of everything that is written for people
 MOST_DIGITS = 14  # of an amount that somebody writes
 
 
@@ -75,3 +77,28 @@ def parse_minor(text: str, currency: str, path: str) -> int:
             path, f"{text!r} has more decimals than {currency}, which has {currency_exponent(currency)}"
         )
     return int(scaled)
+
+
+def write_number(number: Decimal | int | str | None) -> str:
+    """Write a quantity with thousands separators and all of its decimals: 12,345.5."""
+    if number is None:
+        return "–"
+    return format_decimal(Decimal(number), locale=LOCALE, decimal_quantization=False)
+
+
+def write_money(amount_minor: int, currency: str) -> str:
+    """Write minor units with the currency's sign and decimals: €1,234.50."""
+    return format_currency(
+        minor_to_decimal(amount_minor, currency),
+        currency,
+        locale=LOCALE,
+        currency_digits=False,
+        decimal_quantization=False,
+    )
+
+
+def write_price(amount: Decimal, currency: str) -> str:
+    """Write a price of major units with all its decimals, which may be finer than the currency's: €0.0025."""
+    in_minor = minor_to_decimal(round_to_minor(amount, currency), currency)
+    shown = in_minor if in_minor == amount else amount.normalize()
+    return format_currency(shown, currency, locale=LOCALE, currency_digits=False, decimal_quantization=False)

@@ -1,16 +1,13 @@
 """How pages write numbers, money and times; the same everywhere, in UTC and in English."""
 
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_date
-from babel.numbers import format_currency, format_decimal
 from flask import Flask
 
-from tollkeeper.money import minor_to_decimal, round_to_minor
+from tollkeeper.money import LOCALE, write_money, write_number, write_price
 
-LOCALE = "en"
 UNITS = {"D": "day", "W": "week", "M": "month", "Y": "year"}
 
 
@@ -26,31 +23,6 @@ def register_formats(app: Flask) -> None:
         cadence=write_cadence,
         iso=write_iso,
     )
-
-
-def write_number(number: Decimal | int | str | None) -> str:
-    """Write a quantity with thousands separators and all of its decimals: 12,345.5."""
-    if number is None:
-        return "–"
-    return format_decimal(Decimal(number), locale=LOCALE, decimal_quantization=False)
-
-
-def write_money(amount_minor: int, currency: str) -> str:
-    """Write minor units with the currency's sign and decimals: €1,234.50."""
-    return format_currency(
-        minor_to_decimal(amount_minor, currency),
-        currency,
-        locale=LOCALE,
-        currency_digits=False,
-        decimal_quantization=False,
-    )
-
-
-def write_price(amount: Decimal, currency: str) -> str:
-    """Write a price of major units with all its decimals, which may be finer than the currency's: €0.0025."""
-    in_minor = minor_to_decimal(round_to_minor(amount, currency), currency)
-    shown = in_minor if in_minor == amount else amount.normalize()
-    return format_currency(shown, currency, locale=LOCALE, currency_digits=False, decimal_quantization=False)
 
 
 def write_cadence(cadence: str, is_counted: bool = False) -> str:  # noqa: FBT001, FBT002  # templates call it

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from tollkeeper.catalog.spec import BooleanEntitlement, MeteredEntitlement, RateCard
+from tollkeeper.money import write_number, write_price
 from tollkeeper.rating.dynamic import DynamicPrice
 from tollkeeper.rating.flat import FlatPrice
 from tollkeeper.rating.graduated import GraduatedPrice
@@ -12,7 +13,7 @@ from tollkeeper.rating.percentage import PercentagePrice
 from tollkeeper.rating.terms import Price
 from tollkeeper.rating.unit import UnitPrice
 from tollkeeper.rating.volume import VolumePrice
-from tollkeeper.web.admin.formats import write_cadence, write_number, write_price
+from tollkeeper.web.admin.formats import write_cadence
 
 ABOUT = {
     "graduated": "Each unit at the price of its own tier.",
