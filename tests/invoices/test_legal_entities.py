@@ -72,6 +72,7 @@ def test_a_document_keeps_who_sold_and_who_bought_as_they_were(database: Databas
             "key": "acme",
             "name": "Acme",
             "email": None,
+            "time_zone": "UTC",
             "address": BERLIN,
             "tax_ids": ids,
             "tax_exemption": "reverse",

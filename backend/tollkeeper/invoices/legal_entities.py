@@ -202,6 +202,7 @@ def describe_buyer(customer: Customer) -> dict[str, object]:
         "key": customer.key,
         "name": customer.name,
         "email": customer.email,
+        "time_zone": customer.time_zone,
         "address": customer.address,
         "tax_ids": customer.tax_ids,
         "tax_exemption": customer.tax_exemption,
