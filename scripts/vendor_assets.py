@@ -1,7 +1,8 @@
-"""Copy the npm packages of package.json that pages and tests need, with their licences: `make assets`.
+"""Copy the npm packages of package.json that pages, PDFs and tests need, with their licences: `make assets`.
 
-Pages load nothing from elsewhere, and neither `make demo` nor `make test` needs npm: what is copied is committed.
-To update: change the version in package.json, run `npm install --package-lock-only`, run this, look at the pages.
+Pages and PDFs load nothing from elsewhere, and neither `make demo` nor `make test` needs npm: what is copied is
+committed. To update: change the version in package.json, run `npm install --package-lock-only`, run this, look at the
+pages and at the PDF of an invoice.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "backend/tollkeeper/web/admin/static/vendor"
+FONTS = ROOT / "backend/tollkeeper/invoices/fonts"
 TESTS = ROOT / "tests/web/vendor"
 
 # file in node_modules -> folder that gets it
@@ -21,6 +23,8 @@ FILES = {
     "htmx.org/dist/htmx.min.js": PAGES,
     "uplot/dist/uPlot.iife.min.js": PAGES,
     "uplot/dist/uPlot.min.css": PAGES,
+    "dejavu-fonts-ttf/ttf/DejaVuSansCondensed.ttf": FONTS,
+    "dejavu-fonts-ttf/ttf/DejaVuSansCondensed-Bold.ttf": FONTS,
     "axe-core/axe.min.js": TESTS,
 }
 
@@ -32,7 +36,7 @@ def main() -> None:
             shutil.copy(ROOT / name, folder)
         subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder, check=True)
         modules = Path(folder) / "node_modules"
-        for target in {PAGES, TESTS}:
+        for target in {PAGES, FONTS, TESTS}:
             vendor([name for name in FILES if FILES[name] == target], modules, target)
 
 

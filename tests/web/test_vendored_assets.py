@@ -1,4 +1,4 @@
-"""What pages load is what package.json names, unchanged, with its licence."""
+"""What pages and PDFs load is what package.json names, unchanged, with its licence."""
 
 import hashlib
 import json
@@ -7,10 +7,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-FOLDERS = [ROOT / "backend/tollkeeper/web/admin/static/vendor", ROOT / "tests/web/vendor"]
+FOLDERS = [
+    ROOT / "backend/tollkeeper/web/admin/static/vendor",
+    ROOT / "backend/tollkeeper/invoices/fonts",
+    ROOT / "tests/web/vendor",
+]
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=["pages", "tests"])
+@pytest.mark.parametrize("folder", FOLDERS, ids=["pages", "invoices", "tests"])
 def test_vendored_files_are_the_ones_that_are_named(folder: Path) -> None:
     package_json = json.loads((ROOT / "package.json").read_text())
     wanted = {**package_json["dependencies"], **package_json["devDependencies"]}
