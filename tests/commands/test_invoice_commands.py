@@ -271,3 +271,20 @@ def test_a_stranger_finds_a_changed_share(tmp_path: Path, file: str, old: str, n
 def test_an_unknown_invoice_is_one_line_and_exit_1() -> None:
     shown = run("invoice", "verify", "INV-9")
     assert (shown.exit_code, shown.output) == (1, "Error: there is no invoice 'INV-9'\n")
+
+
+def test_an_invoice_and_a_credit_note_are_printed_the_same_each_time(tmp_path: Path) -> None:
+    tell(
+        """
+        plan pro: 20.00 EUR per month
+        2026-01-01 acme subscribes to pro
+        2026-01-01 close period
+        2026-01-05 take back of INV-000001 8.00
+        """
+    )
+    assert run("invoice", "pdf", "INV-000001").output == "INV-000001.pdf written\n"
+    assert run("invoice", "pdf", "INV-000001", "--to", "again.pdf").exit_code == 0
+    assert (tmp_path / "again.pdf").read_bytes() == (tmp_path / "INV-000001.pdf").read_bytes()
+    assert run("invoice", "pdf", "CN-000001").exit_code == 0
+    assert (tmp_path / "CN-000001.pdf").read_bytes().startswith(b"%PDF-")
+    assert run("invoice", "pdf", "INV-000009").exit_code == 1

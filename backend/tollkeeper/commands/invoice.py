@@ -1,4 +1,4 @@
-"""`tollkeeper invoice`: list, show, verify and export invoices."""
+"""`tollkeeper invoice`: list, show, print, verify and export invoices."""
 
 import json
 import sys
@@ -10,6 +10,7 @@ import click
 from tollkeeper.commands.database import open_database
 from tollkeeper.customers.tables import Customer
 from tollkeeper.invoices.export import export_invoice
+from tollkeeper.invoices.pdf import pdf_of
 from tollkeeper.invoices.reading import get_invoice, list_invoices, list_lines, members_on, shares_of, subtotals_of
 from tollkeeper.invoices.tables import Invoice, InvoiceLine, InvoiceStatus
 from tollkeeper.invoices.verify import verify_invoice
@@ -20,7 +21,7 @@ PAGE_SIZE = 1000
 
 @click.group()
 def invoice() -> None:
-    """Invoices: list, show, verify, export."""
+    """Invoices: list, show, print, verify, export."""
 
 
 @invoice.command("list")
@@ -97,6 +98,20 @@ def export_command(number: str, folder: Path | None) -> None:
     with open_database() as database, database.snapshot() as session:
         written = export_invoice(session, number, folder or Path(number))
     click.echo(f"{written} written; check it with: python docs/check_invoice.py {written}")
+
+
+@invoice.command("pdf")
+@click.argument("number")
+@click.option(
+    "--to", "path", type=click.Path(path_type=Path, dir_okay=False), help="File to write; by default NUMBER.pdf."
+)
+def pdf_command(number: str, path: Path | None) -> None:
+    """Write the issued invoice or the credit note NUMBER as PDF; the same document is always the same bytes."""
+    with open_database() as database, database.snapshot() as session:
+        pdf = pdf_of(session, number)
+    path = path or Path(pdf.name)
+    path.write_bytes(pdf.content)
+    click.echo(f"{path} written")
 
 
 def _show_line(line: InvoiceLine, currency: str, members: Mapping[str, Customer]) -> None:

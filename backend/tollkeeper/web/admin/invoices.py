@@ -8,6 +8,7 @@ from tollkeeper.errors import InvalidInput
 from tollkeeper.invoices.credit_note_reading import list_notes, room_of
 from tollkeeper.invoices.credit_note_tables import CreditReason
 from tollkeeper.invoices.pay import list_payments
+from tollkeeper.invoices.pdf import pdf_of
 from tollkeeper.invoices.reading import get_invoice, list_invoices, list_lines, members_on, shares_of, subtotals_of
 from tollkeeper.invoices.states import MAY_BE_PAID, MAY_BECOME, OPEN_STATUSES, amount_due, list_acts
 from tollkeeper.invoices.tables import InvoiceStatus
@@ -15,6 +16,7 @@ from tollkeeper.storage.ids import new_id
 from tollkeeper.web.admin.forms import Form
 from tollkeeper.web.admin.stripe_links import dashboard_link
 from tollkeeper.web.context import snapshot
+from tollkeeper.web.pdf_file import send_pdf
 from tollkeeper.web.usage_file import send_usage
 
 blueprint = Blueprint("invoices", __name__, url_prefix="/invoices")
@@ -46,6 +48,13 @@ def show_list() -> ResponseReturnValue:
 def show_usage(id_or_number: str) -> Response:
     """Send the usage behind an invoice."""
     return send_usage(id_or_number)
+
+
+@blueprint.get("/<id_or_number>/pdf")
+def show_pdf(id_or_number: str) -> Response:
+    """Send an issued invoice, or a credit note, as PDF."""
+    with snapshot() as session:
+        return send_pdf(pdf_of(session, id_or_number))
 
 
 @blueprint.get("/<id_or_number>")

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from flask import Blueprint
+from flask import Blueprint, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
@@ -18,13 +18,16 @@ from tollkeeper.invoices.credit_note_tables import (
     Settlement,
 )
 from tollkeeper.invoices.credit_notes import MOST_MEMO, CreditNoteDraft, issue_credit_note, void_credit_note
+from tollkeeper.invoices.pdf import credit_note_pdf
 from tollkeeper.invoices.reading import get_invoice
 from tollkeeper.money import format_minor, parse_minor
 from tollkeeper.payments.push_credit_note import retry_credit_note
 from tollkeeper.web.actor import acting_key
-from tollkeeper.web.api.conventions import endpoint
+from tollkeeper.web.api.conventions import describe, endpoint
 from tollkeeper.web.api.paging import Page, PageQuery, page_of
+from tollkeeper.web.auth import requires
 from tollkeeper.web.context import snapshot, transaction, web_context
+from tollkeeper.web.pdf_file import send_pdf
 
 blueprint = Blueprint("api_credit_notes", __name__, url_prefix="/api/v1")
 
@@ -162,6 +165,15 @@ def show(id_or_number: str) -> CreditNoteOut:
     """Show a credit note by id or number."""
     with snapshot() as session:
         return _describe(session, get_note(session, id_or_number))
+
+
+@blueprint.get("/credit-notes/<id_or_number>/pdf")
+@requires("read")
+@describe(answer={"type": "string", "format": "binary"}, answer_types=("application/pdf",))
+def show_pdf(id_or_number: str) -> Response:
+    """Send a credit note as PDF, with where its money went."""
+    with snapshot() as session:
+        return send_pdf(credit_note_pdf(session, id_or_number))
 
 
 @blueprint.post("/credit-notes/<id_or_number>/void")

@@ -1,4 +1,4 @@
-"""An issued invoice's later life over the API: payments past Stripe, bad debts, and the record of what was done."""
+"""An issued invoice's later life over the API: payments past Stripe, bad debts, what was done to it, its files."""
 
 from datetime import datetime
 from typing import Annotated
@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tollkeeper.invoices.pay import PaymentDraft, list_payments, mark_uncollectible, record_payment
 from tollkeeper.invoices.payment_tables import InvoiceActKind, InvoicePayment, PaymentMethod
+from tollkeeper.invoices.pdf import invoice_pdf
 from tollkeeper.invoices.reading import get_invoice
 from tollkeeper.invoices.states import list_acts
 from tollkeeper.invoices.tables import InvoiceStatus
@@ -18,6 +19,7 @@ from tollkeeper.web.api.conventions import describe, endpoint
 from tollkeeper.web.api.instants import Instant
 from tollkeeper.web.auth import requires
 from tollkeeper.web.context import snapshot, transaction, web_context
+from tollkeeper.web.pdf_file import send_pdf
 from tollkeeper.web.usage_file import send_usage
 
 blueprint = Blueprint("api_invoice_payments", __name__, url_prefix="/api/v1")
@@ -130,6 +132,15 @@ def reread(id_or_number: str) -> None:
 def show_usage(id_or_number: str) -> Response:
     """Send the events that an invoice's usage charges counted, as CSV, one a row, with value and customer."""
     return send_usage(id_or_number)
+
+
+@blueprint.get("/invoices/<id_or_number>/pdf")
+@requires("read")
+@describe(answer={"type": "string", "format": "binary"}, answer_types=("application/pdf",))
+def show_pdf(id_or_number: str) -> Response:
+    """Send an issued invoice as PDF, with what was paid of it by now; a draft has none (409)."""
+    with snapshot() as session:
+        return send_pdf(invoice_pdf(session, id_or_number))
 
 
 def _describe(payment: InvoicePayment, currency: str) -> PaymentOut:
