@@ -1,4 +1,4 @@
-"""From when on events are taken, and from when on their raw rows are all there; docs/adr/0011 says why two bounds."""
+"""From when on events are taken, and from when on their raw rows are all there; docs/adr/0012 says why two bounds."""
 
 import zlib
 from collections.abc import Sequence
