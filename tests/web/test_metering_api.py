@@ -129,6 +129,33 @@ def test_a_custom_meter_counts_what_is_stored_already_and_lists_what_it_cannot_c
     assert api.post("/meters", meter).status_code == 409
 
 
+def test_a_meter_is_previewed_by_who_may_read_and_nothing_is_stored(
+    api: Api, client: FlaskClient, key_for: Callable[..., dict[str, str]]
+) -> None:
+    jobs = [
+        {"id": "1", "source": "batch", "type": "job.done", "time": "2026-03-02T00:00:00Z", "data": {"cost": 0.1}},
+        {"id": "2", "source": "batch", "type": "job.done", "time": "2026-03-02T00:00:01Z", "data": {"cost": "0.2"}},
+        {"id": "3", "source": "batch", "type": "job.done", "time": "2026-03-02T00:00:02Z", "data": {"cost": "dear"}},
+    ]
+    assert api.post("/events", jobs).json["accepted"] == 3
+    meter = {"key": "job_cost", "event_type": "job.done", "aggregation": "sum", "value": "cost"}
+    reader = Api(client, key_for("read"))
+    assert reader.post("/meters/preview", meter).json == {
+        "examined": 3,
+        "matched": 2,
+        "value": "0.3",
+        "first": "2026-03-02T00:00:00Z",
+        "last": "2026-03-02T00:00:02Z",
+        "misfits": [
+            {"field": "/value", "path": "cost", "reason": "is no number", "effect": "left_out", "events": 1},
+        ],
+    }
+    assert api.get("/meters/job_cost").status_code == 404
+    assert Api(client, key_for("ingest")).post("/meters/preview", meter).status_code == 403
+    wrong = reader.post("/meters/preview", {**meter, "value": "a..b"})
+    assert (wrong.status_code, wrong.json["errors"][0]["path"]) == (422, "/value")
+
+
 @pytest.mark.parametrize(
     ("change", "path"),
     [

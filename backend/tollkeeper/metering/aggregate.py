@@ -22,6 +22,13 @@ class Aggregate:
         self.latest: tuple[int, Decimal] | None = None
         self.seen: set[str] = set()
 
+    def add(self, value: Decimal | str, time_us: int) -> None:
+        """Take the value of one event: a number, or a text whose distinct values are counted."""
+        if isinstance(value, str):
+            self.add_text(value)
+        else:
+            self.add_number(value, time_us)
+
     def add_number(self, number: Decimal, time_us: int) -> None:
         """Take the value of one event."""
         self.event_count += 1

@@ -82,7 +82,7 @@ def set_matches(question: Question, facts: SetFacts) -> bool:
     if facts.event_type != question.meter.event_type:
         return False
     conditions = _conditions(question, of_sets=True)
-    return all(matches(filter_, _lookup(question, facts, facts.dimensions)) for filter_ in conditions)
+    return all(matches(filter_, lookup_of(question, facts, facts.dimensions)) for filter_ in conditions)
 
 
 def sets_decide(question: Question) -> bool:
@@ -92,7 +92,7 @@ def sets_decide(question: Question) -> bool:
 
 def event_matches(question: Question, facts: SetFacts, data: Any) -> bool:
     """Say whether an event of a matching set meets the conditions on what sets do not hold."""
-    return all(matches(filter_, _lookup(question, facts, data)) for filter_ in _conditions(question, of_sets=False))
+    return all(matches(filter_, lookup_of(question, facts, data)) for filter_ in _conditions(question, of_sets=False))
 
 
 def event_value(question: Question, facts: SetFacts, data: Any) -> Decimal | str:
@@ -144,7 +144,9 @@ def _conditions(question: Question, *, of_sets: bool) -> list[Filter]:
     ]
 
 
-def _lookup(question: Question, facts: SetFacts, data: Any) -> Lookup:
+def lookup_of(question: Question, facts: SetFacts, data: Any) -> Lookup:
+    """Return a look-up of an event's fields by the meter's names of dimensions, by path, or as `$subject`."""
+
     def look_up(name: str) -> Any:
         path = question.path(name)
         return facts.subject if path == SUBJECT_PATH else find_value(data, path)
@@ -153,7 +155,7 @@ def _lookup(question: Question, facts: SetFacts, data: Any) -> Lookup:
 
 
 def _group_of(question: Question, facts: SetFacts, data: Any) -> Group:
-    look_up = _lookup(question, facts, data)
+    look_up = lookup_of(question, facts, data)
     return tuple(text_of(look_up(name)) for name in question.group_by)
 
 
@@ -189,10 +191,7 @@ def fold_events(
         except NoNumber:
             continue
         aggregate = _aggregate(question, groups, _group_of(question, event.facts, event.data))
-        if isinstance(value, str):
-            aggregate.add_text(value)
-        else:
-            aggregate.add_number(value, event.time_us)
+        aggregate.add(value, event.time_us)
 
 
 def _aggregate(question: Question, groups: dict[Group, Aggregate], group: Group) -> Aggregate:

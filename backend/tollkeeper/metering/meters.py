@@ -50,13 +50,21 @@ def create_meter(session: Session, draft: MeterDraft, *, now: datetime) -> Meter
 
     Raises InvalidInput with the path of each wrong field, Conflict if the key is taken.
     """
+    meter = new_meter(draft, now=now)
+    if find_meter(session, draft.key) is not None:
+        raise Conflict(f"a meter with the key {draft.key!r} is there already; a meter does not change")
+    session.add(meter)
+    session.flush()
+    return meter
+
+
+def new_meter(draft: MeterDraft, *, now: datetime) -> Meter:
+    """Return the meter to be, stored nowhere; raises InvalidInput with the path of each wrong field."""
     problems = _problems(draft)
     if problems:
         raise InvalidInput(f"the meter is wrong: {problems[0].path} {problems[0].message}", tuple(problems))
     filter_ = check_filter(dict(draft.filter))
-    if find_meter(session, draft.key) is not None:
-        raise Conflict(f"a meter with the key {draft.key!r} is there already; a meter does not change")
-    meter = Meter(
+    return Meter(
         id=new_id("met"),
         key=draft.key,
         name=draft.name,
@@ -68,9 +76,6 @@ def create_meter(session: Session, draft: MeterDraft, *, now: datetime) -> Meter
         is_built_in=0,
         created_at=now,
     )
-    session.add(meter)
-    session.flush()
-    return meter
 
 
 def find_meter(session: Session, key: str) -> Meter | None:

@@ -17,6 +17,7 @@ from tollkeeper.metering.filters import check_filter
 from tollkeeper.metering.listing import list_invalid_events
 from tollkeeper.metering.measure import Question
 from tollkeeper.metering.meters import Aggregation, MeterDraft, create_meter, get_meter, list_meters
+from tollkeeper.metering.preview import LATEST, Effect, preview_meter
 from tollkeeper.metering.query import MeterRow
 from tollkeeper.metering.tables import Meter
 from tollkeeper.metering.windows import WindowSize, windows_between, zone_of
@@ -104,6 +105,27 @@ class QueryOut(BaseModel):
     rows: list[QueryRowOut]
 
 
+class MisfitOut(BaseModel):
+    """A field of the definition that did not fit some events."""
+
+    field: Annotated[str, Field(description="JSON pointer into the definition.", examples=["/value"])]
+    path: Annotated[str, Field(description="The path in `data` that it leads to.")]
+    reason: str
+    effect: Annotated[Effect, Field(description="Whether such events are left out, or counted without the field.")]
+    events: int
+
+
+class MeterPreviewOut(BaseModel):
+    """What a meter would make of the latest events of its type; `misfits` may overlap."""
+
+    examined: Annotated[int, Field(description=f"Events that were looked at: the last {LATEST} at most.")]
+    matched: Annotated[int, Field(description="How many of them count.")]
+    value: Annotated[str | None, Field(description="Exact decimal over those; null where no event makes no number.")]
+    first: Annotated[datetime | None, Field(description="Time of the first event that was looked at.")]
+    last: datetime | None
+    misfits: list[MisfitOut]
+
+
 class InvalidQuery(PageQuery):
     """Where to look for events that a meter cannot count."""
 
@@ -126,9 +148,27 @@ def list_all_meters(query: MeterPageQuery) -> Page[MeterOut]:
 @endpoint("write", body=MeterIn, answer=MeterOut, status=201)
 def define_meter(body: MeterIn) -> MeterOut:
     """Define a meter; it counts the events that are stored already, too. A meter never changes."""
-    draft = MeterDraft(**{**dict(body), "name": body.name or body.key})
     with transaction() as session:
-        return _describe(create_meter(session, draft, now=web_context().clock.now()))
+        return _describe(create_meter(session, _draft(body), now=web_context().clock.now()))
+
+
+@blueprint.post("/meters/preview")
+@endpoint("read", body=MeterIn, answer=MeterPreviewOut)
+def preview_a_meter(body: MeterIn) -> MeterPreviewOut:
+    """Count the last 100 events of the type by a meter to be, and say which fields did not fit, how often.
+
+    Nothing is stored, and the key may be taken.
+    """
+    with snapshot() as session:
+        preview = preview_meter(session, _draft(body), now=web_context().clock.now())
+    return MeterPreviewOut(
+        examined=preview.examined,
+        matched=preview.matched,
+        value=_plain(preview.value),
+        first=preview.first,
+        last=preview.last,
+        misfits=[MisfitOut(**misfit._asdict(), events=events) for misfit, events in preview.misfits],
+    )
 
 
 @blueprint.get("/meters/<key>")
@@ -174,6 +214,10 @@ def list_events_that_a_meter_cannot_count(key: str, query: InvalidQuery) -> Resp
             limit=query.limit,
         )
     return respond_with_events(found, place)
+
+
+def _draft(body: MeterIn) -> MeterDraft:
+    return MeterDraft(**{**dict(body), "name": body.name or body.key})
 
 
 def _describe(meter: Meter) -> MeterOut:
