@@ -117,3 +117,11 @@ def test_two_entities_never_share_a_prefix(database: Database) -> None:
     save(database, "default", number_prefix="R-")
     with pytest.raises(Conflict, match="has numbers that begin with 'INV-'"):
         save(database, "de", number_prefix="INV-")
+
+
+def test_a_prefix_that_credit_notes_of_another_entity_had_is_not_taken_over(database: Database) -> None:
+    story = "plan pro: 20.00 EUR per month\n2026-01-01 acme subscribes to pro\n2026-01-01 close period"
+    Story(database, f"{story}\n2026-01-02 take back of INV-000001 1.00")
+    save(database, "default", credit_note_prefix="GS-")
+    with pytest.raises(Conflict, match="has numbers that begin with 'CN-'"):
+        save(database, "de", credit_note_prefix="CN-")

@@ -159,13 +159,11 @@ class Story:
             time, key, lambda session, one: attach(session, one.id, draft, at=_when(when), now=_instant(time))
         )
 
-    def set_add_on(self, time: str, key: str, count: str, add_on: str) -> None:
-        """Change how many of an add-on there are."""
-        number = Decimal(count)
+    def set_add_on(self, time: str, key: str, count: str, add_on: str, when: str | None) -> None:
+        """Change how many of an add-on there are, now or at the period's end."""
+        number, at, now = Decimal(count), _when(when), _instant(time)
         self._with_subscription(
-            time,
-            key,
-            lambda session, one: set_add_on_quantity(session, one.id, add_on, number, at="now", now=_instant(time)),
+            time, key, lambda session, one: set_add_on_quantity(session, one.id, add_on, number, at=at, now=now)
         )
 
     def own_price(self, time: str, key: str, text: str, when: str | None) -> None:
@@ -378,7 +376,7 @@ SENTENCES: list[tuple[str, Callable[..., None]]] = [
     (r"plan (\w+) also: (.+)", Story.plan_also),
     (r"add-on (\w+)( of several)?: (.+)", Story.add_on),
     (rf"({TIME}) (\w+) attaches (?:(\d+) )?(\w+)( at period end)?(?: until ({TIME}))?", Story.attach),
-    (rf"({TIME}) (\w+) now has (\d+) of (\w+)", Story.set_add_on),
+    (rf"({TIME}) (\w+) now has (\d+) of (\w+)( at period end)?", Story.set_add_on),
     (rf"({TIME}) (\w+) agrees on (.+?)( at period end)?", Story.own_price),
     (rf"({TIME}) (\w+) migrates( at period end)?", Story.migrate),
     (rf"({TIME}) (\w+) takes back the (cancel|change plan|pause|quantity|add on|override)", Story.undo),

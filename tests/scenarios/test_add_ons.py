@@ -230,3 +230,35 @@ def test_a_customer_pays_the_plan_s_price_in_its_own_currency(bill: Story) -> No
     # JPY has no decimals: 10 of 31 days are 1000, 7 calls 70
     by_customer = sorted(line.split(" ", 1)[1] for line in bill.invoices)
     assert by_customer == ["acme 31.00 EUR", "nippon 1000 JPY", "nippon 70 JPY"]
+
+
+def test_an_add_on_that_is_detached_does_not_come_back_by_a_number_that_was_planned(bill: Story) -> None:
+    """
+    plan pro: 62.00 EUR per month
+    add-on seat of several: 31.00 EUR per month
+    2026-01-01 acme subscribes to pro
+    2026-01-01 acme attaches 2 seat until 2026-03-01
+    2026-01-01 close period
+    2026-01-05 acme now has 5 of seat at period end
+    2026-01-11 acme now has 0 of seat
+    2026-02-01 close period
+    """
+    # 21 of 31 days of 62.00 come back: 42.00
+    assert bill.lines == ["credit fee -42.00 EUR", "pro 62.00 EUR"]
+
+
+def test_another_number_of_an_add_on_replaces_a_planned_one_until_the_agreed_end(bill: Story) -> None:
+    """
+    plan pro: 31.00 EUR per month
+    add-on seat of several: 31.00 EUR per month
+    2026-01-01 acme subscribes to pro
+    2026-01-01 acme attaches 2 seat until 2026-03-01
+    2026-01-01 close period
+    2026-01-05 acme now has 5 of seat at period end
+    2026-01-31 acme now has 3 of seat
+    2026-02-01 close period
+    """
+    # one more on the last day of January; then the plan and three
+    assert [line.split()[2] for line in bill.invoices] == ["1.00", "124.00"]
+    bill.go_on("2026-03-01 close period")
+    assert bill.lines == ["pro 31.00 EUR"]

@@ -164,3 +164,23 @@ def test_a_void_or_uncollectible_invoice_takes_no_credit_note(bill: Story) -> No
     bill.go_on("2026-01-07 void INV-000001 and forgive")
     with pytest.raises(Conflict, match="takes no credit note"):
         bill.go_on("2026-01-08 take back of INV-000001 1.00")
+
+
+def test_what_a_coupon_took_off_a_line_is_not_taken_back_again(bill: Story) -> None:
+    """
+    plan pro: 30.00 EUR per month, 20.00 EUR per month for support, 0.10 EUR each of calls
+    customer acme in EUR
+    coupon CALLS: 75 % off for ever on calls
+    2026-01-01 acme redeems CALLS
+    2026-01-01 acme subscribes to pro
+    2026-01-01 close period
+    2026-01-03 acme uses 100 calls
+    2026-02-01 close period
+    """
+    # 10.00 of calls less 7.50; the fees would have room for 10.00, but the line has none
+    with pytest.raises(InvalidInput, match=r"at most 2\.50 of this line, after its coupons"):
+        bill.go_on("2026-02-02 take back of INV-000002 2.51 of line 3")
+    bill.go_on("2026-02-02 take back of INV-000002 2.50 of line 3")
+    assert notes_of(bill) == ["CN-000001 issued 2.50: reduction 2.50"]
+    with pytest.raises(InvalidInput, match=r"at most 0\.00"):
+        bill.go_on("2026-02-02 take back of INV-000002 0.01 of line 3")

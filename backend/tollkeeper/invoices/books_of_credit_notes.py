@@ -7,8 +7,10 @@ from sqlalchemy.orm import Session
 
 from tollkeeper.credits.tables import CreditGrant
 from tollkeeper.invoices.credit_note_immutable import note_digest
-from tollkeeper.invoices.credit_note_reading import list_of_lines
+from tollkeeper.invoices.credit_note_reading import list_of_lines, taken_of
 from tollkeeper.invoices.credit_note_tables import CreditNote, CreditNoteLine, CreditNoteStatus
+from tollkeeper.invoices.net import net_of_lines
+from tollkeeper.invoices.reading import list_lines
 from tollkeeper.invoices.tables import PREPAID_CREDIT, Invoice, InvoiceLine, LegalEntity
 
 IS_LIVE = CreditNote.status == CreditNoteStatus.ISSUED
@@ -57,18 +59,18 @@ def notes_never_exceed_their_invoice(session: Session) -> Iterator[str]:
 
 
 def lines_are_taken_back_once(session: Session) -> Iterator[str]:
-    """Yield each line of an invoice of which credit notes take back more than it charges."""
-    taken = func.sum(CreditNoteLine.amount_minor)
-    rows = session.execute(
-        select(InvoiceLine.id, InvoiceLine.amount_minor, taken)
-        .join(CreditNoteLine, CreditNoteLine.invoice_line_id == InvoiceLine.id)
-        .join(CreditNote, CreditNote.id == CreditNoteLine.credit_note_id)
-        .where(IS_LIVE)
-        .group_by(InvoiceLine.id, InvoiceLine.amount_minor)
-        .having(taken > InvoiceLine.amount_minor)
+    """Yield each line of an invoice of which credit notes take back more than coupons left of it."""
+    by_line = (
+        select(CreditNote.invoice_id)
+        .join(CreditNoteLine, CreditNoteLine.credit_note_id == CreditNote.id)
+        .where(IS_LIVE, CreditNoteLine.invoice_line_id.is_not(None))
+        .distinct()
     )
-    for line_id, amount, back in rows:
-        yield f"line {line_id}: charges {amount}, credit notes take {back} back"
+    for invoice_id in session.scalars(by_line).all():
+        net = net_of_lines(list_lines(session, invoice_id))
+        for line_id, taken in taken_of(session, invoice_id).items():
+            if taken.amount_minor > net[line_id]:
+                yield f"line {line_id}: comes to {net[line_id]}, credit notes take {taken.amount_minor} back"
 
 
 def notes_add_up(session: Session) -> Iterator[str]:

@@ -24,6 +24,7 @@ from tollkeeper.invoices.credit_note_tables import (
     Settlement,
 )
 from tollkeeper.invoices.legal_entities import describe_buyer, describe_seller, get_legal_entity
+from tollkeeper.invoices.net import net_of_lines
 from tollkeeper.invoices.numbers import take_credit_note_number
 from tollkeeper.invoices.pay import paid_by, settle
 from tollkeeper.invoices.payment_tables import InvoiceActKind, PaymentMethod
@@ -143,15 +144,15 @@ def _check_lines(
     lines: Sequence[InvoiceLine], wanted: Mapping[int, int], taken: Mapping[str, Taken], invoice: Invoice
 ) -> None:
     known = {line.position: line for line in lines}
+    net = net_of_lines(lines)
     for position, amount in wanted.items():
         line = known.get(position)
         if line is None or line.kind in STEP_KINDS or line.amount_minor <= 0:
             raise InvalidInput.of(f"/lines/{position}", "is no line with a charge; name its position on the invoice")
-        left = line.amount_minor - (taken[line.id].amount_minor if line.id in taken else 0)
+        left = net[line.id] - (taken[line.id].amount_minor if line.id in taken else 0)
         if not 0 < amount <= left:
-            raise InvalidInput.of(
-                f"/lines/{position}", f"has to be more than zero and at most {_text(left, invoice)} of this line"
-            )
+            most = f"at most {_text(left, invoice)} of this line, after its coupons and earlier credit notes"
+            raise InvalidInput.of(f"/lines/{position}", f"has to be more than zero and {most}")
 
 
 def _text(amount_minor: int, invoice: Invoice) -> str:

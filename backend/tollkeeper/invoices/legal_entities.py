@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from tollkeeper.customers.customers import get_customer
 from tollkeeper.customers.tables import Customer
 from tollkeeper.errors import Conflict, InvalidInput, NotFound
+from tollkeeper.invoices.credit_note_tables import CreditNote
 from tollkeeper.invoices.numbers import ensure_legal_entity
 from tollkeeper.invoices.tables import DEFAULT_LEGAL_ENTITY, BillingTerms, Invoice, LastBelowMinimum, LegalEntity
 from tollkeeper.money import is_currency, parse_minor
@@ -135,9 +136,14 @@ def _refuse_prefix_of_another(session: Session, key: str, changes: Mapping[str, 
         )
         if other is not None:
             raise Conflict(f"/{field}: {prefix!r} is the prefix of legal entity {other!r}; choose another")
-        used = select(Invoice.number).where(Invoice.legal_entity != key, Invoice.number.startswith(prefix)).limit(1)
-        if session.scalar(used) is not None:
+        if any(_has_numbers(session, document, key, prefix) for document in (Invoice, CreditNote)):
             raise Conflict(f"/{field}: another legal entity has numbers that begin with {prefix!r}; choose another")
+
+
+def _has_numbers(session: Session, document: type[Invoice | CreditNote], key: str, prefix: str) -> bool:
+    """Tell whether a document of another entity, which may have had another prefix then, has such a number."""
+    used = select(document.id).where(document.legal_entity != key, document.number.startswith(prefix, autoescape=True))
+    return session.scalar(used.limit(1)) is not None
 
 
 def get_legal_entity(session: Session, key: str) -> LegalEntity:

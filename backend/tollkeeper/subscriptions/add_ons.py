@@ -63,7 +63,7 @@ def set_add_on_quantity(
 ) -> Subscription:
     """Let there be so many of the add-on from `at` on; 0 detaches it. It stays on its version, until its end.
 
-    Raises NotFound, InvalidInput for a wrong number, Conflict when it is not attached at that time.
+    Another number that was planned for later is taken back, as with seats. Raises NotFound, InvalidInput for a wrong number, Conflict when it is not attached at that time.
     """
     subscription = lock_subscription(session, subscription_id, now=now)
     timeline = load_timeline(session, subscription)
@@ -75,13 +75,28 @@ def set_add_on_quantity(
     term = session.get_one(SubscriptionTerm, held.term_id)
     spec = spec_of(session.get_one(PlanVersion, term.plan_version_id))
     assert isinstance(spec, AddOnSpec)
+    end = _take_back_later(session, timeline, term, now=now)
     if quantity != 0:
         _check_quantity(spec, quantity)
-        session.add(_term(subscription, term.plan_version_id, quantity, moment, term.ends_at))
+        session.add(_term(subscription, term.plan_version_id, quantity, moment, end))
     if term.starts_at >= moment:
         term.removed_at = now
     term.ends_at = moment
     return finish_change(session, timeline, moment=moment)
+
+
+def _take_back_later(
+    session: Session, timeline: Timeline, term: SubscriptionTerm, *, now: datetime
+) -> datetime | None:
+    """Take back the terms that go on without a gap after this one; return when the last of them was to end."""
+    end = term.ends_at
+    plan_id = next(one.plan_id for one in timeline.add_ons if one.term_id == term.id)
+    for one in sorted(timeline.add_ons, key=lambda one: one.start):
+        if one.plan_id == plan_id and one.start == end:
+            later = session.get_one(SubscriptionTerm, one.term_id)
+            later.removed_at = now
+            end = later.ends_at
+    return end
 
 
 def undo_add_ons(session: Session, subscription: Subscription, now: datetime) -> datetime | None:
