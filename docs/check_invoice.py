@@ -81,15 +81,18 @@ def check_credit(document, credit):
 
 def check_coupons(document):
     """Each coupon's terms, on what the coupons before it left of the lines that it covers."""
-    wrong, left, lines = [], {}, {}
+    wrong, left, lines, settled = [], {}, {}, set()
     for line in document["lines"]:
         lines[line["id"]] = line
         if line["billed_period_id"] is not None:
             left[line["id"]] = line["amount_minor"]
         proof = line["proof"]
         told = {part["line"]: part["amount_minor"] for part in proof.get("parts", ())}
+        if line["kind"] == "coupon_return":
+            wrong += check_return(line, document["lines"], left)
+            settled.update(told)
         if line["kind"] == "coupon":
-            covered = {one: left[one] for one in left if covers(proof, lines[one])}
+            covered = {one: left[one] for one in left if one not in settled and covers(proof, lines[one])}
             base = max(0, sum(covered.values()))
             percentage = proof["percentage"]
             off = proof["coupon_amount_minor"] if percentage is None else half_up(base * Fraction(percentage) / 100, 0)
@@ -101,6 +104,28 @@ def check_coupons(document):
         for one, amount in told.items():
             left[one] -= amount
     return wrong
+
+
+def check_return(line, lines, left):
+    """With a credit goes its share of what a coupon had taken off the charge, never more than the credit."""
+    proof = line["proof"]
+    names = ("subscription_id", "plan_version_id", "rate_card_key", "period_start")
+    first = next(one for one in lines if one["id"] == proof["parts"][0]["line"])
+    same = [
+        one
+        for one in lines
+        if one["billed_period_id"] is not None
+        and all(one[name] == first[name] for name in names)
+        and one["proof"]["phase"] == first["proof"]["phase"]
+    ]
+    credit, charged = -sum(one["amount_minor"] for one in same), proof["charged_minor"]
+    off = half_up(Fraction(proof["taken_minor"] * min(credit, charged), charged), 0)
+    off = min(off, -sum(left[one["id"]] for one in same))
+    weights = [{"customer": one["id"], "quantity": max(0, -one["amount_minor"])} for one in same]
+    told = {part["line"]: -part["amount_minor"] for part in proof["parts"]}
+    if off <= 0 or line["amount_minor"] != off or told != nonzero(shared(off, weights)):
+        return [f"coupon: {off} of it goes back with the credit, {line['amount_minor']} does"]
+    return []
 
 
 def covers(terms, line):

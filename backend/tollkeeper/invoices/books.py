@@ -12,6 +12,7 @@ from tollkeeper.invoices.accounts import are_interim, billed_rows
 from tollkeeper.invoices.books_of_credit_notes import NOTE_CHECKS
 from tollkeeper.invoices.books_of_payments import PAYMENT_CHECKS
 from tollkeeper.invoices.charges import name_of
+from tollkeeper.invoices.coupon_returns import no_more_is_returned_than_was_taken
 from tollkeeper.invoices.discount import coupons_are_noted, none_is_below_zero
 from tollkeeper.invoices.immutable import content_digest
 from tollkeeper.invoices.prepaid import lines_are_in_the_ledger
@@ -183,6 +184,7 @@ CHECKS: tuple[Callable[[Session], Iterator[str]], ...] = (
     *NOTE_CHECKS,
     coupons_are_noted,
     none_is_below_zero,
+    no_more_is_returned_than_was_taken,
     *COUPON_CHECKS,
     *CREDIT_CHECKS,
 )

@@ -1,18 +1,22 @@
-"""Coupons on invoices: a negative line each, whose proof has the terms and what was taken off which line."""
+"""Coupons on invoices: a negative line each, whose proof has the terms and what was taken off which line.
+
+Before them come the lines that take earlier coupons back with a credit (coupon_returns.py).
+"""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tollkeeper.coupons.tables import Coupon, CouponRedemption, CouponUse
 from tollkeeper.coupons.uses import held_coupons, note_use
 from tollkeeper.invoices.bill import Bill
+from tollkeeper.invoices.coupon_returns import coupon_returns
 from tollkeeper.invoices.net import Parts, charges_of, net_of_lines, parts_by_line, proof_with_shares, shares_of_parts
-from tollkeeper.invoices.tables import COUPON, Invoice, InvoiceLine
+from tollkeeper.invoices.tables import COUPON, COUPON_RETURN, Invoice, InvoiceLine, InvoiceStatus
 from tollkeeper.rating.coupons import FixedCoupon, PercentageCoupon, coupon_parts
 
 
@@ -25,14 +29,15 @@ def take_coupons(session: Session, bill: Bill) -> list[InvoiceLine]:
     """Use the family's coupons for a bill that is being issued, each once, and return the lines for them."""
     lines = _coupon_lines(session, bill, is_locked=True)
     for line in lines:
-        note_use(session, line.proof["redemption"], bill.invoice.id, -line.amount_minor, now=bill.now)
+        if line.kind == COUPON:
+            note_use(session, line.proof["redemption"], bill.invoice.id, -line.amount_minor, now=bill.now)
     return lines
 
 
 def _coupon_lines(session: Session, bill: Bill, *, is_locked: bool) -> list[InvoiceLine]:
     whose = {bill.payer.id, *(line.customer_id for line in bill.lines)}
     held = held_coupons(session, whose, bill.invoice.currency, at=bill.now, is_locked=is_locked)
-    lines: list[InvoiceLine] = []
+    lines = coupon_returns(session, bill)
     for redemption, coupon in held:
         terms = terms_of(redemption, coupon, bill.payer.id)
         before = [*bill.lines, *lines]
@@ -60,9 +65,13 @@ def terms_of(redemption: CouponRedemption, coupon: Coupon, payer_id: str) -> dic
 
 
 def coupon_parts_of(terms: Mapping[str, Any], lines: Sequence[InvoiceLine]) -> Parts:
-    """Return what a coupon takes off which of the lines, after those that came before it."""
+    """Return what a coupon takes off which of the lines, after those that came before it.
+
+    A credit that has its part of an earlier coupon beside it gives back what was paid, whatever coupons there are now.
+    """
     net = net_of_lines(lines)
-    covered = [line for line in charges_of(lines) if _covers(terms, line)]
+    settled = {part["line"] for line in lines if line.kind == COUPON_RETURN for part in line.proof["parts"]}
+    covered = [line for line in charges_of(lines) if line.id not in settled and _covers(terms, line)]
     coupon = (
         FixedCoupon(terms["coupon_amount_minor"])
         if terms["percentage"] is None
@@ -128,8 +137,10 @@ def coupons_are_noted(session: Session) -> Iterator[str]:
 
 
 def none_is_below_zero(session: Session) -> Iterator[str]:
-    """Yield each invoice that comes to less than nothing."""
+    """Yield each issued invoice that comes to less than nothing."""
     for name, total in session.execute(
-        select(func.coalesce(Invoice.number, Invoice.id), Invoice.total_minor).where(Invoice.total_minor < 0)
+        select(Invoice.number, Invoice.total_minor).where(
+            Invoice.total_minor < 0, Invoice.status != InvoiceStatus.DRAFT
+        )
     ):
         yield f"{name}: comes to {total}, less than nothing"

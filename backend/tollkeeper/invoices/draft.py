@@ -13,6 +13,7 @@ from tollkeeper.customers.customers import family_of
 from tollkeeper.customers.tables import Customer
 from tollkeeper.errors import Conflict
 from tollkeeper.invoices.bill import Bill
+from tollkeeper.invoices.coupon_returns import coupon_returns
 from tollkeeper.invoices.legal_entities import Terms, read_terms
 from tollkeeper.invoices.reading import get_invoice
 from tollkeeper.invoices.tables import (
@@ -48,10 +49,11 @@ def draft_bills(session: Session, families: Sequence[Sequence[Customer]], *, now
     billed: list[tuple[BilledPeriod, Invoice]] = []
     for family, rows in zip(families, waiting, strict=True):
         _check_currency(family[0], rows)
-        if _is_issued(session, family, rows, terms, now=now):
-            invoice = new_invoice(family[0], rows, now=now)
-            invoice.legal_entity = terms.seller_of(family[0].id)
-            bills.append(Bill(invoice, family[0], now, lines_of(invoice, sort_rows(rows, family), names)))
+        invoice = new_invoice(family[0], rows, now=now)
+        invoice.legal_entity = terms.seller_of(family[0].id)
+        bill = Bill(invoice, family[0], now, lines_of(invoice, sort_rows(rows, family), names))
+        if _is_issued(session, bill, family, rows, terms):
+            bills.append(bill)
             billed += [(row, invoice) for row in rows]
     session.add_all(bill.invoice for bill in bills)
     session.flush()
@@ -63,17 +65,20 @@ def draft_bills(session: Session, families: Sequence[Sequence[Customer]], *, now
 
 
 def _is_issued(
-    session: Session, family: Sequence[Customer], rows: Sequence[BilledPeriod], terms: Terms, *, now: datetime
+    session: Session, bill: Bill, family: Sequence[Customer], rows: Sequence[BilledPeriod], terms: Terms
 ) -> bool:
-    """Tell whether waiting charges make an invoice now; those of a last one that the seller waives are given up."""
-    payer = family[0]
-    total = sum(row.amount_minor for row in rows)
+    """Tell whether waiting charges make an invoice now; those of a last one that the seller waives are given up.
+
+    A credit counts as what it gives back without its part of earlier coupons.
+    """
+    payer = bill.payer
+    total = bill.total_minor + sum(line.amount_minor for line in coupon_returns(session, bill))
     if total <= 0 or total >= terms.minimum_minor(payer.id, payer.currency):
         return total > 0
     is_last = not has_charges_to_come(session, [member.id for member in family])
     if is_last and terms.is_last_waived(payer.id):
         for row in rows:
-            row.waived_at = now
+            row.waived_at = bill.now
     return is_last and not terms.is_last_waived(payer.id)
 
 

@@ -44,6 +44,9 @@ def issue_bills(session: Session, bills: Sequence[Bill], *, by: str = "billing r
     for bill in bills:
         take_steps(session, bill)
         invoice = bill.invoice
+        if invoice.total_minor < 0:
+            # its credits came to more since it was drafted: what took part of them back was voided
+            raise Conflict(f"draft {invoice.id} comes to less than nothing; discard it, its charges wait for the next")
         invoice.buyer = describe_buyer(bill.payer)
         invoice.seller = describe_seller(terms.entities[invoice.legal_entity])
         invoice.issued_at = bill.now

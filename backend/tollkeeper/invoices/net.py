@@ -36,17 +36,19 @@ def parts_by_line(lines: Sequence[InvoiceLine], amounts: Sequence[int]) -> Parts
 
 
 def shares_of_parts(payer_id: str, lines: Iterable[InvoiceLine], parts: Parts) -> list[dict[str, Any]] | None:
-    """Return whose the parts are, as a negative line's shares; None if they are the payer's alone.
+    """Return whose the parts are, as the shares of what is taken off; None if they are the payer's alone.
 
-    A part of a line that several used is theirs in proportion to their amounts of that line.
+    A part of a line that several used is theirs in proportion to their amounts of that line; one below zero, which
+    takes something back of a credit, in proportion to what they get.
     """
     by_id = {line.id: line for line in lines}
     whole: dict[str, int] = {}
     for part in parts:
         users = parts_of(by_id[part["line"]])
-        weights = [max(0, amount) for _, amount in users]
-        for (customer_id, _), share in zip(users, spread_minor(part["amount_minor"], weights), strict=True):
-            whole[customer_id] = whole.get(customer_id, 0) + share
+        sign = 1 if part["amount_minor"] > 0 else -1
+        weights = [max(0, sign * amount) for _, amount in users]
+        for (customer_id, _), share in zip(users, spread_minor(abs(part["amount_minor"]), weights), strict=True):
+            whole[customer_id] = whole.get(customer_id, 0) + sign * share
     if whole.keys() <= {payer_id}:
         return None
     return [{"customer": one, "quantity": "0", "amount_minor": -amount} for one, amount in whole.items() if amount]

@@ -15,10 +15,11 @@ DEFAULT_PAYMENT_TERM_DAYS = 30
 DEFAULT_DIGITS = 6
 PREPAID_CREDIT = "prepaid_credit"
 COUPON = "coupon"
+COUPON_RETURN = "coupon_return"
 TAX = "tax"
 TOP_UP = "top_up"
 # The kinds of lines that no charge is behind: the steps after the charges add them (steps.py).
-STEP_KINDS = (PREPAID_CREDIT, COUPON, TAX, TOP_UP)
+STEP_KINDS = (PREPAID_CREDIT, COUPON, COUPON_RETURN, TAX, TOP_UP)
 _IS_OF_A_STEP = f"kind IN ({', '.join(repr(kind) for kind in STEP_KINDS)})"
 
 

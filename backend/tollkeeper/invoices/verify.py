@@ -16,6 +16,7 @@ from tollkeeper.catalog.tables import PlanVersion
 from tollkeeper.catalog.versions import spec_of
 from tollkeeper.invoices.accounts import are_interim
 from tollkeeper.invoices.charges import lines_as_json, rate_quantity
+from tollkeeper.invoices.coupon_returns import check_returns
 from tollkeeper.invoices.discount import check_coupons
 from tollkeeper.invoices.forget import digests_after_forgetting
 from tollkeeper.invoices.immutable import content_digest
@@ -85,7 +86,8 @@ def verify_invoice(session: Session, id_or_number: str) -> list[Finding]:
             by_row.setdefault(line.billed_period_id, []).append(line)
     for row_id, its_lines in by_row.items():
         findings += _verify_row(session, session.get_one(BilledPeriod, row_id), its_lines)
-    for line, problem in chain(check_draws(session, invoice, lines), check_coupons(session, invoice, lines)):
+    checks = check_draws(session, invoice, lines), check_coupons(session, invoice, lines), check_returns(lines)
+    for line, problem in chain(*checks):
         findings.append(_finding(line.position, line.description, line.amount_minor, [problem] if problem else []))
     return sorted(findings, key=lambda finding: finding.position)
 

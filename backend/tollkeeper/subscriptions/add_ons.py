@@ -63,7 +63,8 @@ def set_add_on_quantity(
 ) -> Subscription:
     """Let there be so many of the add-on from `at` on; 0 detaches it. It stays on its version, until its end.
 
-    Another number that was planned for later is taken back, as with seats. Raises NotFound, InvalidInput for a wrong number, Conflict when it is not attached at that time.
+    Another number that was planned for later is taken back, as with seats.
+    Raises NotFound, InvalidInput for a wrong number, Conflict when it is not attached at that time.
     """
     subscription = lock_subscription(session, subscription_id, now=now)
     timeline = load_timeline(session, subscription)
@@ -85,9 +86,7 @@ def set_add_on_quantity(
     return finish_change(session, timeline, moment=moment)
 
 
-def _take_back_later(
-    session: Session, timeline: Timeline, term: SubscriptionTerm, *, now: datetime
-) -> datetime | None:
+def _take_back_later(session: Session, timeline: Timeline, term: SubscriptionTerm, *, now: datetime) -> datetime | None:
     """Take back the terms that go on without a gap after this one; return when the last of them was to end."""
     end = term.ends_at
     plan_id = next(one.plan_id for one in timeline.add_ons if one.term_id == term.id)
