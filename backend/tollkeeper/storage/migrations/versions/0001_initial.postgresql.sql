@@ -1094,7 +1094,7 @@ CREATE TABLE invoice_lines (
   proof JSONB NOT NULL,
   CONSTRAINT pk_invoice_lines PRIMARY KEY (id),
   CONSTRAINT uq_invoice_lines_invoice_id_position UNIQUE (invoice_id, position),
-  CONSTRAINT ck_invoice_lines_charged_or_of_a_step CHECK ((kind IN ('prepaid_credit', 'coupon', 'tax', 'top_up')) = (billed_period_id IS NULL)),
+  CONSTRAINT ck_invoice_lines_charged_or_of_a_step CHECK ((kind IN ('prepaid_credit', 'coupon', 'coupon_return', 'tax', 'top_up')) = (billed_period_id IS NULL)),
   CONSTRAINT fk_invoice_lines_invoice_id FOREIGN KEY(invoice_id) REFERENCES invoices (id),
   CONSTRAINT fk_invoice_lines_billed_period_id FOREIGN KEY(billed_period_id) REFERENCES billed_periods (id),
   CONSTRAINT fk_invoice_lines_customer_id FOREIGN KEY(customer_id) REFERENCES customers (id),
