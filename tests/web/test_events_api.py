@@ -116,6 +116,8 @@ def test_a_bad_event_is_refused_by_its_path_and_its_neighbours_are_stored(
     [
         (b'{"id":"1","id":"2","source":"s","type":"t"}', "has the key 'id' twice"),
         (b'{"id":"1","source":"s","type":"t","data":{"a":{"b":1,"b":1}}}', "has the key 'b' twice"),
+        (b'{"id":"1","source":"s","type":"t","data":{"a":1,"a":2,"b":[1e5,1e5,1e5,1e5,1e5,1e5]}}', "the key 'a' twice"),
+        (b'{"id":"1","source":"s","type":"t","data":{"a":1,"a":2,"b":[1e-5,1e-5]}}', "has the key 'a' twice"),
         (b'{"id":"1","source":"s","type":"t","data":"\xff"}', "is no JSON"),
         (b'{"id":"1","source":"s","type":"t","data":' + b"9" * 5_000 + b"}", "value out of range"),
         (b'{"id":"1","source":"s","type":"t","data":"\\ud800"}', "is no JSON"),

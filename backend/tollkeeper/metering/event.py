@@ -1,6 +1,7 @@
 """An event as it comes in: CloudEvents 1.0, decoded and checked one by one; pure."""
 
 import json
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -77,9 +78,24 @@ class EventRefused(Exception):
         super().__init__(f"{path}: {message}" if path else message)
 
 
+class _Spelling(threading.local):
+    """How many numbers this thread has read that are written back longer than they came: 1e5 as 1E+5."""
+
+    lengthened = 0
+
+
+_spelling = _Spelling()
+
+
+def _exact(text: str) -> Decimal:
+    number = Decimal(text)
+    _spelling.lengthened += len(str(number)) > len(text)
+    return number
+
+
 _kong_events = msgspec.json.Decoder(list[KongEvent])
 _kong_event = msgspec.json.Decoder(KongEvent)
-_event = msgspec.json.Decoder(Event, float_hook=Decimal)
+_event = msgspec.json.Decoder(Event, float_hook=_exact)
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -131,13 +147,14 @@ def read_event(element: bytes | msgspec.Raw) -> Event:
 def _read_any(raw: bytes) -> Event:
     if raw.count(b"{") + raw.count(b"[") > MOST_DEPTH and depth_of(raw) > MOST_DEPTH:
         raise EventRefused("/data", f"is nested deeper than {MOST_DEPTH} levels")
+    lengthened = _spelling.lengthened
     try:
         event = _event.decode(raw)
     except msgspec.ValidationError as error:
         raise refusal_of(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, ArithmeticError) as error:
         raise EventRefused("", f"is no JSON: {error}") from None
-    if not _is_faithful(event, raw):
+    if _spelling.lengthened != lengthened or not _is_faithful(event, raw):
         _refuse_duplicate_keys(raw)
     return event
 
@@ -145,7 +162,8 @@ def _read_any(raw: bytes) -> Event:
 def _is_faithful(event: Event | list[KongEvent], raw: bytes) -> bool:
     """Say whether what was read, written again compactly, is as long as it came: then no key was there twice.
 
-    A text with blanks, nulls or foreign spellings is longer, too: it takes the slower look.
+    A text with blanks, nulls or foreign spellings is longer, too: it takes the slower look. What is written back
+    longer than it came could make up for a lost key; of typed events nothing is.
     """
     return len(_encoder.encode(event)) == len(raw)
 
