@@ -47,6 +47,13 @@ def test_a_batch_is_stored_though_one_entry_is_none(client: FlaskClient, key_for
     assert "/request/id" in answer["rejected"][0]["error"]
 
 
+@pytest.mark.parametrize("bad", [b"[" * 5_000 + b"]" * 5_000, b"NaN", b'{"request":{"id":"\xff"}}'])
+def test_an_entry_that_is_no_sound_json_is_rejected_alone(client: FlaskClient, key_for: Key, bad: bytes) -> None:
+    answer = post(client, key_for("ingest"), b"[" + bad + b"," + entry_of(RECORDINGS[0]) + b"]")
+    assert (answer.status_code, answer.get_json()["accepted"]) == (200, 1)
+    assert [one["index"] for one in answer.get_json()["rejected"]] == [0]
+
+
 @pytest.mark.parametrize("url", ["/api/v1/capture/kong-log", "/api/v1/capture/kong-log?node=a%20b"])
 def test_the_node_must_be_named(client: FlaskClient, key_for: Key, url: str) -> None:
     answer = post(client, key_for("ingest"), entry_of(RECORDINGS[0]), url)
@@ -54,7 +61,7 @@ def test_the_node_must_be_named(client: FlaskClient, key_for: Key, url: str) -> 
     assert answer.get_json()["errors"][0]["path"] == "/node"
 
 
-@pytest.mark.parametrize("body", [b"[{", b"", b"[1, 2", b"\xff\xfe"])
+@pytest.mark.parametrize("body", [b"[{", b"", b"[1, 2", b"\xff\xfe", b"[" * 100_000], ids=len)
 def test_a_body_that_is_no_json_is_refused_or_rejected_never_a_500(
     client: FlaskClient, key_for: Key, body: bytes
 ) -> None:

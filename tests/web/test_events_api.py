@@ -1,7 +1,9 @@
 """POST /api/v1/events at the door: formats, bounds, and one bad event among good ones."""
 
 import gzip
+import io
 import json
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -203,6 +205,49 @@ def test_a_packed_body_counts_as_what_it_unpacks_to(app: Flask, post: Callable[.
     assert post(packed, **{"Content-Encoding": "gzip"}).json["accepted"] == 1
     assert post(packed[:-9], **{"Content-Encoding": "gzip"}).status_code == 400
     assert intake.held_bytes == 0
+
+
+def test_a_sender_that_stops_in_the_middle_keeps_no_room_from_others(
+    app: Flask, client: FlaskClient, key_for: Key
+) -> None:
+    intake = app.extensions["tollkeeper"].intake
+    held = []
+
+    class Stalled(io.RawIOBase):
+        def readinto(self, buffer: Any) -> int:
+            held.append(intake.held_bytes)
+            return 0
+
+    promised = {"wsgi.input": Stalled(), "CONTENT_LENGTH": str(16 << 20)}
+    client.post(URL, content_type="application/json", headers=key_for("ingest"), environ_overrides=promised)
+    assert (held, intake.held_bytes) == ([0], 0)
+
+
+def test_many_small_values_count_as_the_memory_that_they_take(app: Flask, post: Callable[..., Any]) -> None:
+    """200,001 lists of nothing are 0.6 MB of text, and take as much memory as 2 MB of usual text and more."""
+    intake = app.extensions["tollkeeper"].intake
+    body = b"[" + b"[]," * 200_000 + b"1]"
+    with intake.hold(intake.most_bytes - 2_000_000):
+        assert post(body).status_code == 503
+    assert post(body).status_code == 413
+    assert intake.held_bytes == 0
+
+
+def test_gzip_in_many_members_is_read_to_its_end(post: Callable[..., Any]) -> None:
+    body = json.dumps([event(number) for number in range(3)]).encode()
+    members = [gzip.compress(body[place : place + 1]) for place in range(len(body))]
+    spaces = gzip.compress(b" " * (1 << 20))
+    packed = b"".join([spaces, *members, spaces, gzip.compress(b"")])
+    assert post(packed, **{"Content-Encoding": "gzip"}).json["accepted"] == 3
+    assert post(packed + gzip.compress(b" ")[:12], **{"Content-Encoding": "gzip"}).status_code == 400
+    assert post(packed + b"no gzip", **{"Content-Encoding": "gzip"}).status_code == 400
+
+
+def test_a_body_of_empty_gzip_members_costs_no_more_than_its_length(post: Callable[..., Any]) -> None:
+    """Each of 200,000 members is 20 bytes; copying what is left for each would be 400 GB."""
+    started = time.process_time()
+    assert post(gzip.compress(b"") * 200_000, **{"Content-Encoding": "gzip"}).status_code == 400
+    assert time.process_time() - started < 10
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,7 +12,7 @@ import msgspec
 
 from tollkeeper.errors import TollkeeperError
 from tollkeeper.metering.kong_request import KongData
-from tollkeeper.metering.split_body import depth_of, split_body
+from tollkeeper.metering.split_body import depth_of, split_body, weight_of
 
 KONG_REQUEST = "kong.request"
 ANONYMOUS = "anonymous"
@@ -99,15 +100,23 @@ _event = msgspec.json.Decoder(Event, float_hook=_exact)
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
-def decode_events(body: bytes) -> tuple[list[tuple[int, Event]], list[Rejection]]:
+def _hold_nothing(_: int) -> None:
+    """For who counts no memory."""
+
+
+def decode_events(
+    body: bytes, *, hold: Callable[[int], None] = _hold_nothing
+) -> tuple[list[tuple[int, Event]], list[Rejection]]:
     """Split a JSON object or array into events with their index and those that cannot be read, with the reason.
 
-    Raises MalformedBody if the body is no JSON object or array as a whole, TooManyEvents.
+    Raises MalformedBody if the body is no JSON object or array as a whole, TooManyEvents. `hold` is told how many
+    bytes of usual text take as much memory as this one, before it is read; it may raise.
     """
     known = _decode_known(body)
     if known is not None:
         return list(enumerate(known)), []
-    elements = split_body(body)
+    hold(weight_of(body))
+    elements = split_body(body, most=MOST_EVENTS + 1)
     if len(elements) > MOST_EVENTS:
         raise TooManyEvents(f"the request holds more than {MOST_EVENTS} events; send them in parts")
     events: list[tuple[int, Event]] = []

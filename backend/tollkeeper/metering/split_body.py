@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import msgspec
 
@@ -11,6 +12,7 @@ from tollkeeper.errors import TollkeeperError
 TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{},]', re.DOTALL)
 MOST_SCANNED_DEPTH = 10_000
 BLANKS = b" \t\r\n"
+BYTES_OF_A_VALUE = 10
 
 _element = msgspec.json.Decoder(msgspec.Raw)
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
@@ -22,8 +24,16 @@ class MalformedBody(TollkeeperError):
     code = "malformed_json"
 
 
-def split_body(body: bytes) -> Sequence[bytes | msgspec.Raw]:
-    """Return the elements of an array, or the one object; raises MalformedBody.
+def weight_of(body: bytes) -> int:
+    """Return how many bytes of usual text take as much memory, once read, as this one; at least its own length.
+
+    A usual text takes six times its length. A list, an object or a number takes some 60 bytes, however short it is.
+    """
+    return max(len(body), BYTES_OF_A_VALUE * sum(body.count(mark) for mark in (b",", b"[", b"{")))
+
+
+def split_body(body: bytes, *, most: int) -> Sequence[bytes | msgspec.Raw]:
+    """Return the elements of an array, or the one object; raises MalformedBody. May stop after the first `most`.
 
     A body with one event that is no JSON (NaN, half a surrogate pair, nested by the thousand) is cut by its
     brackets instead: that event will be refused by itself.
@@ -35,7 +45,7 @@ def split_body(body: bytes) -> Sequence[bytes | msgspec.Raw]:
         if start == b"[":
             return _elements.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return list(_cut(body.strip(BLANKS), f"the body is no JSON: {error}"))
+        return list(islice(_cut(body.strip(BLANKS), f"the body is no JSON: {error}"), most))
     raise MalformedBody("the body is no JSON object or array of events")
 
 

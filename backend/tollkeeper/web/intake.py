@@ -17,7 +17,7 @@ class IntakeFull(Unavailable):
 
 
 class Intake:
-    """Counts the bytes of bodies, unpacked, from before they are read until they are answered; one per process."""
+    """Counts the bytes of bodies, unpacked, from when they are read until they are answered; one per process."""
 
     def __init__(self, most_bytes: int = DEFAULT_MIB << 20) -> None:
         self.most_bytes = most_bytes
@@ -30,7 +30,7 @@ class Intake:
         return self._held
 
     @contextmanager
-    def hold(self, size: int) -> Iterator["Held"]:
+    def hold(self, size: int = 0) -> Iterator["Held"]:
         """Hold room for a body until the end; raises IntakeFull if there is none."""
         held = Held(self)
         held.grow(size)
@@ -39,14 +39,21 @@ class Intake:
         finally:
             self._give_back(held.size)
 
-    def take(self, size: int) -> None:
-        """Take room; raises IntakeFull. Who is alone always gets it: no body is too large for ever."""
+    def check(self, size: int, *, own: int = 0) -> None:
+        """Raise IntakeFull if there is no room for so much more; takes none.
+
+        Who is alone always has room: no body is too large for ever.
+        """
+        if self._held > own and self._held + size > self.most_bytes:
+            raise IntakeFull(
+                f"{self.most_bytes >> 20} MiB of events are being stored; send this again",
+                retry_after_seconds=RETRY_AFTER_SECONDS,
+            )
+
+    def take(self, size: int, *, own: int = 0) -> None:
+        """Take more room than one's own; raises IntakeFull."""
         with self._lock:
-            if self._held and self._held + size > self.most_bytes:
-                raise IntakeFull(
-                    f"{self.most_bytes >> 20} MiB of events are being stored; send this again",
-                    retry_after_seconds=RETRY_AFTER_SECONDS,
-                )
+            self.check(size, own=own)
             self._held += size
 
     def _give_back(self, size: int) -> None:
@@ -64,5 +71,5 @@ class Held:
     def grow(self, size: int) -> None:
         """Hold so much in all, if that is more than now; raises IntakeFull, and holds what it held."""
         if size > self.size:
-            self._intake.take(size - self.size)
+            self._intake.take(size - self.size, own=self.size)
             self.size = size

@@ -4,6 +4,7 @@ The one place where the backend reads the plugin's code (docs/adr/0007): a secon
 make other records, and the two captures of one request would be a conflict instead of one event.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -13,6 +14,7 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
 from tollkeeper.metering.accept import accept_events
 from tollkeeper.metering.event import MOST_EVENTS, Event, Rejection, decode_events
+from tollkeeper.metering.split_body import MalformedBody, split_body, weight_of
 from tollkeeper.web.api.conventions import describe
 from tollkeeper.web.api.event_body import event_body
 from tollkeeper.web.api.events import ANSWER, answer_of
@@ -49,7 +51,11 @@ def capture_kong_log() -> Response:
     """
     node = read_query(CaptureQuery).node
     with event_body() as body:
-        entries = _split(body)
+        body.held.grow(weight_of(body.json))
+        try:
+            entries = split_body(body.json, most=MOST_EVENTS + 1)
+        except MalformedBody as error:
+            raise BadRequest(f"{error.message[:1].upper()}{error.message[1:]}.") from None
         if len(entries) > MOST_EVENTS:
             raise RequestEntityTooLarge(
                 f"At most {MOST_EVENTS} entries a request; set http-log's queue.max_batch_size."
@@ -61,16 +67,7 @@ def capture_kong_log() -> Response:
     return answer_of(accepted, sorted(rejected, key=lambda one: one.index))
 
 
-def _split(body: bytes) -> list[msgspec.Raw]:
-    try:
-        if body.lstrip().startswith(b"["):
-            return msgspec.json.decode(body, type=list[msgspec.Raw])
-    except msgspec.DecodeError as error:
-        raise BadRequest(f"The body is no JSON: {error}.") from None
-    return [msgspec.Raw(body)]
-
-
-def _read_all(entries: list[msgspec.Raw], node: str) -> tuple[list[tuple[int, Event]], list[Rejection]]:
+def _read_all(entries: Sequence[bytes | msgspec.Raw], node: str) -> tuple[list[tuple[int, Event]], list[Rejection]]:
     events: list[tuple[int, Event]] = []
     rejected: list[Rejection] = []
     for index, entry in enumerate(entries):
@@ -82,10 +79,10 @@ def _read_all(entries: list[msgspec.Raw], node: str) -> tuple[list[tuple[int, Ev
     return events, rejected
 
 
-def _read(entry: msgspec.Raw, node: str) -> tuple[Event | None, str]:
+def _read(entry: bytes | msgspec.Raw, node: str) -> tuple[Event | None, str]:
     """Return the event of an entry, or why it is none."""
     try:
-        record = usage_record(exchange_from_serialize(bytes(entry)), node=node)
+        record = usage_record(exchange_from_serialize(bytes(memoryview(entry))), node=node)
     except NotAnExchange as error:
         return None, str(error)
     decoded, unreadable = decode_events(record)

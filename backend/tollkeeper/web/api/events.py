@@ -83,7 +83,7 @@ def accept() -> Response:
     """
     with event_body() as body:
         try:
-            decoded, unreadable = decode_events(body)
+            decoded, unreadable = decode_events(body.json, hold=body.held.grow)
         except MalformedBody as error:
             raise BadRequest(f"{error.message[:1].upper()}{error.message[1:]}.") from None
         except TooManyEvents as error:
