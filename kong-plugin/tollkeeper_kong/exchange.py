@@ -106,9 +106,7 @@ def exchange_from_serialize(text: str | bytes) -> Exchange:
     lose the record: the field is left out. Raises NotAnExchange when there is no request to speak of.
     """
     try:
-        exchange = _decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeError):
-        exchange = _read_leniently(_clean(text))
+        exchange = _read(text)
     except RecursionError:
         raise NotAnExchange("is nested deeper than Kong writes (1,000)") from None
     if not exchange.request.id:
@@ -121,6 +119,13 @@ def header_text(value: HeaderValue | None) -> str:
     if isinstance(value, list):
         return value[0] if value else ""
     return value if isinstance(value, str) else ""
+
+
+def _read(text: str | bytes) -> Exchange:
+    try:
+        return _decoder.decode(text)
+    except (msgspec.DecodeError, UnicodeError):
+        return _read_leniently(_clean(text))
 
 
 def _clean(text: str | bytes) -> bytes:
