@@ -168,11 +168,16 @@ def check_rating(charge, lines, exponent):
 
 def less_before(charge):
     """The amounts of the rated lines, less those of the same lines on the interim invoice before."""
+    return [whole - before for whole, before in whole_and_before(charge)]
+
+
+def whole_and_before(charge):
+    """The amount of each rated line, and that of the same line on the interim invoice before."""
     before = {(one["kind"], one["description"], one["tier"]): one["amount_minor"] for one in charge["lines_before"]}
-    rest = [
-        one["amount_minor"] - before.pop((one["kind"], one["description"], one["tier"]), 0) for one in charge["lines"]
+    pairs = [
+        (one["amount_minor"], before.pop((one["kind"], one["description"], one["tier"]), 0)) for one in charge["lines"]
     ]
-    return rest + [-amount for amount in before.values()]
+    return pairs + [(0, amount) for amount in before.values()]
 
 
 def check_events(folder, charge):
@@ -233,12 +238,13 @@ def check_shares(charge, lines):
     """Each line is shared by quantity; the shares of a line add up to it, and those of the charge to its amount."""
     wrong = []
     shares = charge["shares"]
+    pairs = iter([(whole, before) for whole, before in whole_and_before(charge) if whole != before])
     for line in lines:
         told = line["proof"].get("shares") or [{"customer": charge["customer"], "amount_minor": line["amount_minor"]}]
         if sum(share["amount_minor"] for share in told) != line["amount_minor"]:
             wrong.append("the shares of a line do not add up to it")
-        if charge["kind"] in ("charge", "interim") and nonzero(told) != nonzero(shared(line["amount_minor"], shares)):
-            wrong.append("a line is not shared by what each customer used")
+        if charge["kind"] in ("charge", "interim") and line["amount_minor"]:
+            wrong += check_line_shares(charge, told, *next(pairs, (0, 0)))
     whole = {}
     for amount in (line["amount_minor"] for line in charge["lines"]):
         for share in shared(amount, shares):
@@ -251,6 +257,22 @@ def check_shares(charge, lines):
     ):
         wrong.append("what moved for each customer does not add up to the correction")
     return wrong
+
+
+def check_line_shares(charge, told, whole, before):
+    """Each customer's part of the whole line, less its part of what interim invoices billed of it."""
+    expected = shared(whole, charge["shares"]) + (shared(-before, charge["shares_before"]) if before else [])
+    if nonzero(added(told)) != nonzero(added(expected)):
+        return ["a line is not shared by what each customer used"]
+    return []
+
+
+def added(shares):
+    """One share for each customer."""
+    whole = {}
+    for share in shares:
+        whole[share["customer"]] = whole.get(share["customer"], 0) + share["amount_minor"]
+    return [{"customer": customer, "amount_minor": amount} for customer, amount in whole.items()]
 
 
 def nonzero(shares):

@@ -1,6 +1,11 @@
 """Stories of progressive billing: interim invoices at a threshold, and what is left at the period's end."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 from tests.scenarios.story import Story
+from tollkeeper.invoices.export import export_invoice
 
 
 def test_an_interim_invoice_comes_when_the_usage_reaches_the_threshold(bill: Story) -> None:
@@ -155,3 +160,28 @@ def test_a_familys_usage_reaches_the_threshold_together(bill: Story) -> None:
     2026-01-06 bill thresholds
     """
     assert bill.lines == ["50 calls 5.00 EUR (group 20: 2.00, north 30: 3.00)"]
+
+
+def test_however_a_period_is_split_each_subsidiary_pays_for_what_it_used(bill: Story, tmp_path: Path) -> None:
+    """
+    plan payg: calls graduated to 60 at 0.10 | above at 0.05, interim invoices at 5.00 EUR
+    customer group in EUR
+    customer north in EUR paid by group
+    customer south in EUR paid by group
+    2026-01-01 group subscribes to payg
+    2026-01-05 north uses 50 calls
+    2026-01-06 bill thresholds
+    """
+    assert bill.subtotals == ["north 5.00"]
+    bill.go_on("2026-01-07 south uses 50 calls\n2026-02-01 close period")
+    # 60 calls are 6.00 and 40 are 2.00: 4.00 for each, of which north was told 5.00
+    assert bill.lines == [
+        "10 calls 1.00 EUR (north 50: -2.00, south 50: 3.00)",
+        "40 calls 2.00 EUR (north 50: 1.00, south 50: 1.00)",
+    ]
+    assert bill.subtotals == ["north -1.00", "south 4.00"]
+    with bill.database.snapshot() as session:
+        folder = export_invoice(session, "INV-000002", tmp_path / "export")
+    program = Path(__file__).parents[2] / "docs" / "check_invoice.py"
+    checked = subprocess.run([sys.executable, str(program), str(folder)], capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stderr) == (0, ""), checked.stdout

@@ -97,6 +97,7 @@ def _charge(session: Session, row: BilledPeriod) -> dict[str, Any]:
         "events": row.proof["events"],
         "lines": row.proof["lines"],
         "lines_before": row.proof["lines_before"],
+        "shares_before": row.proof["shares_before"],
         "whole_minor": row.proof["whole_minor"],
         "charged_before_minor": row.proof["charged_before_minor"],
         "amount_minor": row.amount_minor,

@@ -231,6 +231,7 @@ def _proof_of(priced: PricedCharge, earlier: Sequence[BilledPeriod], charged: in
     return {
         "lines": lines_as_json(priced.rated.lines),
         "lines_before": earlier[-1].proof["lines"] if earlier and are_interim(earlier) else [],
+        "shares_before": earlier[-1].proof["shares"] if earlier and are_interim(earlier) else [],
         "whole_minor": priced.rated.total_minor,
         "charged_before_minor": charged,
         "quantity_before": format(earlier[-1].quantity, "f") if earlier else None,
@@ -297,6 +298,7 @@ def _credit_all(earlier: Sequence[BilledPeriod], charged: int, *, now: datetime)
         proof={
             "lines": [],
             "lines_before": [],
+            "shares_before": [],
             "whole_minor": 0,
             "charged_before_minor": charged,
             "quantity_before": format(latest.quantity, "f"),

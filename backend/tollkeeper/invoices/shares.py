@@ -40,6 +40,26 @@ def share_line(amount_minor: int, shares: Shares, holder_id: str) -> Shares | No
     ]
 
 
+def share_rest(amounts_minor: tuple[int, int], shares: tuple[Shares, Shares], holder_id: str) -> Shares | None:
+    """Return the shares of what is left of a line after an interim invoice; both pairs are (whole, before).
+
+    Each customer has its part of the whole less its part of what was billed before, so however a period was split,
+    its invoices come to the same for everybody. None if the line is its customer's alone.
+    """
+    whole, before = shares
+    if is_alone(whole, holder_id) and is_alone(before, holder_id):
+        return None
+    quantities = {share["customer"]: share["quantity"] for share in (*before, *whole)}
+    left = dict.fromkeys(quantities, 0)
+    for sign, amount_minor, some in ((1, amounts_minor[0], whole), (-1, amounts_minor[1], before)):
+        for share, part in zip(some, spread(amount_minor, some), strict=True):
+            left[share["customer"]] += sign * part
+    return [
+        {"customer": customer_id, "quantity": quantities[customer_id], "amount_minor": left[customer_id]}
+        for customer_id in sorted(left)
+    ]
+
+
 def share_correction(before: Shares, after: Shares) -> Shares:
     """Return by how much each customer's quantity and amount moved; those of whom nothing moved are left out."""
     was, now = ({share["customer"]: share for share in shares} for shares in (before, after))

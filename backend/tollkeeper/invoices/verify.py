@@ -246,8 +246,8 @@ def _check_amount(session: Session, row: BilledPeriod) -> list[str]:
         _rows_of_charge(row).where(BilledPeriod.revision < row.revision).order_by(BilledPeriod.revision)
     ).all()
     charged = sum(one.amount_minor for one in earlier)
-    before = earlier[-1].proof["lines"] if earlier and are_interim(earlier) else []
-    if before != row.proof["lines_before"]:
+    before = earlier[-1].proof if earlier and are_interim(earlier) else {"lines": [], "shares": []}
+    if (before["lines"], before["shares"]) != (row.proof["lines_before"], row.proof["shares_before"]):
         return ["the lines that it was compared with are not those of the interim invoice before"]
     due = row.proof["whole_minor"] - charged
     if (charged, due) == (row.proof["charged_before_minor"], row.amount_minor):

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from tollkeeper.invoices.charges import lines_as_json, lines_from_json
-from tollkeeper.invoices.shares import Shares, is_alone, share_line
+from tollkeeper.invoices.shares import Shares, is_alone, share_line, share_rest
 from tollkeeper.invoices.tables import BilledPeriod, ChargeKind
 from tollkeeper.rating.progressive import due_lines
 
@@ -63,8 +63,23 @@ def _rated(row: BilledPeriod, line: dict[str, Any], plan_name: str, card_name: s
         unit_price=Decimal(line["unit_price"]),
         amount_minor=line["amount_minor"],
         tier=line["tier"],
-        shares=share_line(line["amount_minor"], row.proof["shares"], row.customer_id),
+        shares=_shares_of(row, line),
     )
+
+
+def _shares_of(row: BilledPeriod, line: dict[str, Any]) -> Shares | None:
+    """Return whose a rated line is: of what interim invoices left of it, each customer's whole less what it had."""
+    whole, before = row.proof["lines"], row.proof["lines_before"]
+    shares, shares_before = row.proof["shares"], row.proof["shares_before"]
+    if not before:
+        return share_line(line["amount_minor"], shares, row.customer_id)
+    amounts = _amount_of(line, whole), _amount_of(line, before)
+    return share_rest(amounts, (shares, shares_before), row.customer_id)
+
+
+def _amount_of(line: dict[str, Any], lines: list[dict[str, Any]]) -> int:
+    same = (one for one in lines if all(one[name] == line[name] for name in ("kind", "description", "tier")))
+    return sum(one["amount_minor"] for one in same)
 
 
 def _correction(row: BilledPeriod, plan_name: str, card_name: str) -> WordedLine:
