@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import delete, event
 
 from tests.scenarios.story import Story
-from tollkeeper.customers.map_consumer import map_consumer
+from tollkeeper.customers.map_consumer import map_consumer, remap_consumer
 from tollkeeper.invoices.tables import UsageMark
 from tollkeeper.metering.event import microseconds_of
 from tollkeeper.storage.session import Database
@@ -66,6 +66,20 @@ def test_usage_that_was_nobodys_is_billed_when_its_consumer_is_mapped(database: 
         map_consumer(session, "acme", "subject", "user:nobody", since=datetime(2026, 1, 1, tzinfo=UTC), now=MARCH)
     story.go_on("2026-04-01 02:00 close period")
     assert story.lines == ["late 5 calls 0.50 EUR", "30 calls 3.00 EUR"]
+
+
+def test_usage_that_moves_with_its_consumer_is_given_back_and_billed_to_whose_it_is(database: Database) -> None:
+    """acme's invoices stay; from February on all of it is globex's: 20 calls that were billed, 30 that were not."""
+    story = Story(database, MONTHS)
+    story.go_on("2026-03-11 globex subscribes to payg from 2026-01-01\n2026-03-12 02:00 close period")
+    with database.transaction() as session:
+        remap_consumer(session, "globex", "subject", "user:acme", since=datetime(2026, 2, 1, tzinfo=UTC), now=MARCH)
+    story.go_on("2026-04-01 02:00 close period")
+    assert story.invoices == ["INV-000003 globex 5.00 EUR"]
+    assert story.lines == ["late 20 calls 2.00 EUR", "30 calls 3.00 EUR"]
+    story.go_on("2026-04-10 acme uses 50 calls on 2026-01-20\n2026-05-01 02:00 close period")
+    assert story.invoices == ["INV-000004 acme 3.00 EUR"]  # 5.00 less 2.00, which waited for more than nothing
+    assert sorted(story.lines) == ["late -20 calls -2.00 EUR", "late 50 calls 5.00 EUR"]
 
 
 def test_without_its_mark_a_subscription_is_read_from_its_beginning(database: Database) -> None:

@@ -21,6 +21,8 @@ pytestmark = pytest.mark.browser
 
 AXE = (Path(__file__).parent / "vendor/axe.min.js").read_text()
 SUBSCRIPTION = "/admin/customers/tess#its-subscription"  # its address has an id
+MOVE = "/admin/customers/tess#move-its-consumer"
+MOVE_REVIEW = "/admin/customers/tess#what-a-move-changes"
 PAGES = [
     "/admin/",
     "/admin/customers",
@@ -36,6 +38,8 @@ PAGES = [
     "/admin/plans/pro/draft",
     "/admin/plans/pro/migration",
     SUBSCRIPTION,
+    MOVE,
+    MOVE_REVIEW,
     "/admin/invoices",
     "/admin/invoices/INV-000003",
     "/admin/nodes",
@@ -103,6 +107,11 @@ def open_page(page: Page, address: str, path: str) -> None:
     page.goto(address + path)
     if path == SUBSCRIPTION:
         page.locator("a[href*='/customers/tess/subscriptions/']").first.click()
+    if path in {MOVE, MOVE_REVIEW}:
+        page.get_by_role("link", name="to another customer").first.click()
+    if path == MOVE_REVIEW:
+        page.get_by_role("button", name="See what changes").click()
+        page.get_by_role("heading", name="What changes").wait_for()
     if page.locator("[data-chart]").count():
         page.locator("figure canvas").wait_for()
     if path == "/admin/":

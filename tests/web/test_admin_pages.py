@@ -1,6 +1,7 @@
 """What the admin pages say and do, without a browser and so without JavaScript."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from flask import Flask
@@ -10,6 +11,7 @@ from tests.web.visitor import Visitor, text_of
 from tollkeeper.access.keys import authenticate
 from tollkeeper.customers.customers import find_customer, get_customer
 from tollkeeper.customers.map_consumer import list_mappings
+from tollkeeper.customers.subjects import customer_of_subject
 from tollkeeper.storage.session import Database
 
 
@@ -146,6 +148,60 @@ def test_a_consumer_is_mapped_and_ended_on_the_customers_page(ada: Visitor) -> N
     wrong = ada.submit(f"{on}/consumers", on=on, match="username", value="", since="")
     assert wrong.status_code == 422
     assert "needs 1 to 256 characters" in text_of(wrong)
+
+
+def move_page_of(ada: Visitor, customer: str) -> str:
+    found = re.search(
+        rf'href="(/admin/customers/{customer}/consumers/[^"]+/move)"', ada.get(f"/admin/customers/{customer}").text
+    )
+    assert found is not None
+    return found[1]
+
+
+def test_a_consumer_moves_to_another_customer_after_a_page_that_says_what_changes(
+    ada: Visitor, books_database: Database
+) -> None:
+    page = move_page_of(ada, "nimbus")
+    assert "Move consumer:nimbus-bot to another customer" in ada.text(page)
+    review = f"{page}?to=tess&since=2026-02-10T00:00"
+    words = ada.text(review)
+    assert "785 requests of consumer:nimbus-bot since then, and all to come, count for Tess Okafor" in words
+    assert "Of Nimbus Travel Labs these reach past the date: INV-000004 , INV-000002 ." in words
+    with books_database.snapshot() as session:
+        assert [one.valid_to for one in list_mappings(session, customer_id=get_customer(session, "nimbus").id)] == [
+            None
+        ]
+    answer = ada.submit(page, on=review, to="tess", since="2026-02-10T00:00:00+00:00")
+    assert answer.location == "/admin/customers/nimbus"
+    assert "Usage of consumer:nimbus-bot counts for Tess Okafor from 10 Feb 2026, 00:00 UTC on." in ada.text(
+        answer.location
+    )
+    since = datetime(2026, 2, 10, tzinfo=UTC)
+    with books_database.snapshot() as session:
+        before, after = (
+            customer_of_subject(session, "consumer:nimbus-bot", instant)
+            for instant in (since - timedelta(microseconds=1), since)
+        )
+    assert before is not None
+    assert after is not None
+    assert (before.key, after.key) == ("nimbus", "tess")
+    again = ada.submit(page, on="/admin/customers/tess", to="kong-air", since="")
+    assert again.status_code == 422
+    assert "the mapping ended on 10 Feb 2026, 00:00 UTC; nothing was moved" in text_of(again)
+
+
+@pytest.mark.parametrize(
+    ("query", "complaint"),
+    [
+        ("to=nobody", "choose a customer"),
+        ("to=nimbus", "has the consumer already; choose another customer"),
+        ("to=tess&since=soon", "write it like 2026-03-01T00:00, in UTC"),
+    ],
+)
+def test_a_move_that_cannot_be_is_refused_beside_its_field(ada: Visitor, query: str, complaint: str) -> None:
+    answer = ada.get(f"{move_page_of(ada, 'nimbus')}?{query}")
+    assert answer.status_code == 422
+    assert complaint in text_of(answer)
 
 
 def test_a_plan_is_started_and_cancelled(ada: Visitor) -> None:

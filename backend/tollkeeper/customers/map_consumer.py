@@ -97,6 +97,11 @@ def mappings_by(session: Session, match: str, value: str) -> Sequence[ConsumerMa
     ).all()
 
 
+def subjects_named(session: Session, mapping: ConsumerMapping) -> Sequence[Subject]:
+    """Return the subjects that bear the name of the mapping today."""
+    return session.scalars(select(Subject).where(COLUMN_OF[mapping.match] == mapping.value)).all()
+
+
 def _check(mapping: ConsumerMapping) -> None:
     if mapping.match not in MATCHES:
         raise InvalidInput.of("/match", f"{mapping.match!r} is none of {', '.join(MATCHES)}")
@@ -106,7 +111,7 @@ def _check(mapping: ConsumerMapping) -> None:
 
 def _refuse_overlap(session: Session, new: ConsumerMapping) -> None:
     rivals = list(mappings_by(session, new.match, new.value))
-    for mappings in mappings_of(session, _subjects(session, new)).values():
+    for mappings in mappings_of(session, subjects_named(session, new)).values():
         rivals += [rival for rival in mappings if rival.customer_id != new.customer_id]
     for rival in rivals:
         if rival.valid_to is None or rival.valid_to > new.valid_from:
@@ -118,8 +123,4 @@ def _refuse_overlap(session: Session, new: ConsumerMapping) -> None:
 
 def _attribute(session: Session, mapping: ConsumerMapping) -> None:
     note_change(session, "mappings")
-    attribute_subjects(session, [subject.subject for subject in _subjects(session, mapping)])
-
-
-def _subjects(session: Session, mapping: ConsumerMapping) -> Sequence[Subject]:
-    return session.scalars(select(Subject).where(COLUMN_OF[mapping.match] == mapping.value)).all()
+    attribute_subjects(session, [subject.subject for subject in subjects_named(session, mapping)])
