@@ -18,6 +18,7 @@ import tollkeeper.invoices.credit_note_immutable
 import tollkeeper.invoices.credit_note_tables
 import tollkeeper.invoices.forget_tables
 import tollkeeper.invoices.immutable
+import tollkeeper.invoices.mail_tables
 import tollkeeper.invoices.payment_tables
 import tollkeeper.invoices.tables
 import tollkeeper.kong.tables
@@ -31,12 +32,14 @@ import tollkeeper.storage.test_clock
 import tollkeeper.subscriptions.tables
 from tollkeeper.clock import Clock, SystemClock
 from tollkeeper.config import Settings
+from tollkeeper.errors import InvalidInput
 from tollkeeper.jobs.advance import advance_clock
 from tollkeeper.jobs.context import JobContext
 from tollkeeper.metering.builtin import seed_builtin_meters
 from tollkeeper.metering.stores.archive import archive_of, attach_archive
 from tollkeeper.metering.stores.locate import open_archive_at
 from tollkeeper.metering.stores.move import check_archive
+from tollkeeper.notifications.smtp import MailServer, MailTls
 from tollkeeper.payments.client import find_account
 from tollkeeper.payments.webhooks import WebhookSettings
 from tollkeeper.storage.engine import open_engine
@@ -58,6 +61,7 @@ from tollkeeper.web.api import entitlements as api_entitlements
 from tollkeeper.web.api import events as api_events
 from tollkeeper.web.api import forget as api_forget
 from tollkeeper.web.api import gateway as api_gateway
+from tollkeeper.web.api import invoice_mails as api_invoice_mails
 from tollkeeper.web.api import invoice_payments as api_invoice_payments
 from tollkeeper.web.api import invoices as api_invoices
 from tollkeeper.web.api import kong as api_kong
@@ -90,6 +94,7 @@ TABLES: tuple[ModuleType, ...] = (
     tollkeeper.invoices.forget_tables,
     tollkeeper.invoices.tables,
     tollkeeper.invoices.payment_tables,
+    tollkeeper.invoices.mail_tables,
     tollkeeper.invoices.credit_note_tables,
     tollkeeper.entitlements.tables,
     tollkeeper.kong.tables,
@@ -130,6 +135,7 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     api_coupons.blueprint,
     api_credits.blueprint,
     api_invoices.blueprint,
+    api_invoice_mails.blueprint,
     api_invoice_payments.blueprint,
     api_credit_notes.blueprint,
     api_legal_entities.blueprint,
@@ -197,12 +203,31 @@ def job_context_of(settings: Settings, database: Database, clock: Clock) -> JobC
         keep_events_days=settings.keep_events_days,
         drop_only_exported=settings.drop_only_exported,
         webhooks_to_loopback=settings.webhooks_to_loopback,
+        mail_server=mail_server_of(settings),
         stripe_account=find_account(
             database,
             api_key=settings.stripe_api_key.get_secret_value() if settings.stripe_api_key else None,
             api_base=settings.stripe_api_base,
             stand_in=settings.stripe_stand_in,
         ),
+    )
+
+
+def mail_server_of(settings: Settings) -> MailServer | None:
+    """Return where mail is handed in, or None; raises InvalidInput for settings that do not go together."""
+    if settings.smtp_host is None:
+        return None
+    if settings.smtp_from is None:
+        raise InvalidInput.of("/TOLLKEEPER_SMTP_FROM", "is needed with TOLLKEEPER_SMTP_HOST: the sender's address")
+    if settings.smtp_user is not None and settings.smtp_tls == MailTls.NONE:
+        raise InvalidInput.of("/TOLLKEEPER_SMTP_TLS", "must not be none with a user: the password would be readable")
+    return MailServer(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        sender=settings.smtp_from,
+        tls=settings.smtp_tls,
+        user=settings.smtp_user,
+        password=settings.smtp_password.get_secret_value() if settings.smtp_password else None,
     )
 
 

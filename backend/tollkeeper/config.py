@@ -9,6 +9,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tollkeeper.errors import FieldError, InvalidInput
+from tollkeeper.notifications.smtp import MailTls
 
 SECRETS_DIR = "TOLLKEEPER_SECRETS_DIR"
 
@@ -83,6 +84,23 @@ class Settings(BaseSettings):
     )
     webhooks_to_loopback: bool = Field(
         default=False, description="Allow webhook endpoints on this machine by plain http, for trying them out."
+    )
+    smtp_host: str | None = Field(
+        default=None, description="Mail server that invoices are sent through; without it none is sent."
+    )
+    smtp_port: int = Field(default=587, ge=1, le=65535, description="Port of the mail server.")
+    smtp_tls: MailTls = Field(
+        default=MailTls.STARTTLS,
+        description="How the way to the mail server is kept: starttls, tls (from the first byte, port 465), or none.",
+    )
+    smtp_user: str | None = Field(default=None, description="User at the mail server, if it asks for one.")
+    smtp_password: SecretStr | None = Field(
+        default=None, description="Password at the mail server; best given as a file."
+    )
+    smtp_from: str | None = Field(
+        default=None,
+        pattern=r"^[!-~]+@[!-~]+$",
+        description="Address that invoices come from, such as billing@example.com.",
     )
     workers: int = Field(
         default=1, ge=1, le=64, description="HTTP processes; more than one needs PostgreSQL (docs/jobs.md)."

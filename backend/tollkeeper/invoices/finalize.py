@@ -11,6 +11,7 @@ from tollkeeper.invoices.announce import announce
 from tollkeeper.invoices.bill import Bill
 from tollkeeper.invoices.immutable import content_digest
 from tollkeeper.invoices.legal_entities import describe_buyer, describe_seller, read_terms
+from tollkeeper.invoices.mail import queue_issued
 from tollkeeper.invoices.numbers import take_numbers
 from tollkeeper.invoices.pay import settle
 from tollkeeper.invoices.payment_tables import InvoiceActKind
@@ -59,6 +60,7 @@ def issue_bills(session: Session, bills: Sequence[Bill], *, by: str = "billing r
             bill.invoice.content_digest = content_digest(bill.invoice, bill.lines)
             move(session, bill.invoice, InvoiceStatus.ISSUED, Deed(InvoiceActKind.ISSUED, by, bill.now))
     session.flush()
+    queue_issued(session, [one.invoice for one in bills if terms.sends_to(one.payer, one.invoice.legal_entity)], by=by)
     for bill in bills:
         announce(session, bill.invoice, "issued", now=bill.now)
         if bill.invoice.total_minor == 0:

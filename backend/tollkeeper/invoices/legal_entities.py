@@ -24,7 +24,7 @@ MOST_DAYS = 365
 MOST_DIGITS = 12
 CHANGEABLE = (
     "name", "address", "tax_id", "email", "payment_term_days", "minimum_totals", "last_below_minimum",
-    "number_prefix", "number_digits", "credit_note_prefix",
+    "sends_invoices", "number_prefix", "number_digits", "credit_note_prefix",
 )  # fmt: skip
 
 
@@ -55,6 +55,10 @@ class Terms:
     def is_last_waived(self, payer_id: str) -> bool:
         """Tell whether what is below the minimum is given up when no further invoice could carry it."""
         return self.entities[self.seller_of(payer_id)].last_below_minimum == LastBelowMinimum.WAIVE
+
+    def sends_to(self, payer: Customer, legal_entity: str) -> bool:
+        """Tell whether an invoice of this entity is sent to a payer by e-mail."""
+        return self.entities[legal_entity].sends_invoices and payer.email is not None
 
     def due_at(self, payer_id: str, legal_entity: str, *, issued_at: datetime) -> datetime:
         """Return when an invoice is due; days of 24 hours, so that no change of a clock moves it."""

@@ -63,9 +63,9 @@ def invoice_pdf(session: Session, id_or_number: str) -> Pdf:
         buyer=_buyer(invoice.buyer),
         facts=[
             ("Number", invoice.number),
-            ("Date", _day(invoice.issued_at, zone)),
-            ("Due", "–" if invoice.due_at is None else _day(invoice.due_at, zone)),
-            ("Period", f"{_day(invoice.period_start, zone)} –"),
+            ("Date", write_day(invoice.issued_at, zone)),
+            ("Due", "–" if invoice.due_at is None else write_day(invoice.due_at, zone)),
+            ("Period", f"{write_day(invoice.period_start, zone)} –"),
             ("", _last_day(invoice.period_end, zone)),
             ("Currency", invoice.currency),
         ],
@@ -90,7 +90,7 @@ def credit_note_pdf(session: Session, id_or_number: str) -> Pdf:
         buyer=_buyer(note.buyer),
         facts=[
             ("Number", note.number),
-            ("Date", _day(note.issued_at, note.buyer["time_zone"])),
+            ("Date", write_day(note.issued_at, note.buyer["time_zone"])),
             ("Of invoice", str(invoice.number)),
             ("Reason", note.reason.replace("_", " ")),
             ("Currency", note.currency),
@@ -108,6 +108,11 @@ def credit_note_pdf(session: Session, id_or_number: str) -> Pdf:
     return Pdf(_file_name(note.number), print_paper(paper))
 
 
+def write_day(instant: datetime, zone: str) -> str:
+    """Write the day of an instant in a time zone, as documents do: 2026-03-10."""
+    return instant.astimezone(ZoneInfo(zone)).date().isoformat()
+
+
 def _rows(session: Session, invoice: Invoice, lines: Sequence[InvoiceLine]) -> list[Row]:
     members = members_on(session, lines)
     holders = list(dict.fromkeys(line.customer_id for line in lines))
@@ -123,7 +128,7 @@ def _row(line: InvoiceLine, invoice: Invoice, members: Mapping[str, Customer]) -
     zone = invoice.buyer["time_zone"]
     return Row(
         text=line.description,
-        period=f"{_day(line.period_start, zone)} – {_last_day(line.period_end, zone)}",
+        period=f"{write_day(line.period_start, zone)} – {_last_day(line.period_end, zone)}",
         figures=(
             write_number(line.quantity),
             "–" if line.unit_price is None else write_price(line.unit_price, invoice.currency),
@@ -201,12 +206,8 @@ def _name(customer: Customer, invoice: Invoice) -> str:
     return str(invoice.buyer["name"]) if customer.id == invoice.customer_id else customer.name
 
 
-def _day(instant: datetime, zone: str) -> str:
-    return instant.astimezone(ZoneInfo(zone)).date().isoformat()
-
-
 def _last_day(end: datetime, zone: str) -> str:
-    return _day(end - timedelta(microseconds=1), zone)
+    return write_day(end - timedelta(microseconds=1), zone)
 
 
 def _file_name(number: str) -> str:

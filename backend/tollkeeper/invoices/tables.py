@@ -64,6 +64,7 @@ class LegalEntity(Base):
     payment_term_days: Mapped[int] = mapped_column(default=DEFAULT_PAYMENT_TERM_DAYS)
     minimum_totals: Mapped[dict[str, str]] = mapped_column(Json, default=dict)  # by currency, in major units
     last_below_minimum: Mapped[str] = mapped_column(default=LastBelowMinimum.ISSUE)
+    sends_invoices: Mapped[bool] = mapped_column(default=False)  # by e-mail, as they are issued
     number_prefix: Mapped[str] = mapped_column(unique=True)
     number_digits: Mapped[int] = mapped_column(default=DEFAULT_DIGITS)
     last_number: Mapped[int] = mapped_column(BigInteger, default=0)

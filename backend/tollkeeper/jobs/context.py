@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from tollkeeper.clock import Clock
+from tollkeeper.notifications.smtp import MailServer
 from tollkeeper.payments.client import StripeAccount
 from tollkeeper.storage.session import Database
 
@@ -20,4 +21,5 @@ class JobContext:
     keep_events_days: int | None = None
     drop_only_exported: bool = True
     webhooks_to_loopback: bool = False
+    mail_server: MailServer | None = None
     stripe_account: StripeAccount | None = None

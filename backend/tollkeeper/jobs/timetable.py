@@ -11,6 +11,7 @@ from tollkeeper.entitlements.refresh import has_work, refresh_verdicts
 from tollkeeper.entitlements.survey import survey_usage
 from tollkeeper.invoices.billing_run import bill_due_periods
 from tollkeeper.invoices.interim import bill_thresholds
+from tollkeeper.invoices.mail import send_due
 from tollkeeper.invoices.pay import mark_overdue
 from tollkeeper.invoices.retention import drop_old_events
 from tollkeeper.jobs.context import JobContext
@@ -114,6 +115,13 @@ def notify(context: JobContext) -> int:
     return deliver_due(context.database, now=now, may_be_loopback=context.webhooks_to_loopback)
 
 
+def send_mails(context: JobContext) -> int:
+    """Send invoices by e-mail; in machine time, which is the mail server's. Nothing without one."""
+    if context.mail_server is None:
+        return 0
+    return send_due(context.database, context.mail_server, now=SystemClock().now())
+
+
 def watch(context: JobContext) -> int:
     """Tell of nodes that fell silent; in machine time, since heartbeats are."""
     with context.database.transaction() as session:
@@ -179,6 +187,7 @@ TIMETABLE = (
     Job("sync_stripe", 5, sync_stripe, "Bring issued invoices to Stripe, and take over what Stripe tells."),
     Job("reread_stripe", 60, reread_stripe, "Ask Stripe about open invoices, for webhooks that were missed."),
     Job("notify", 2, notify, "Deliver webhooks."),
+    Job("send_mails", 5, send_mails, "Send invoices by e-mail, if TOLLKEEPER_SMTP_HOST names a server."),
     Job("watch_nodes", 10, watch, "Tell of gateway nodes that fell silent."),
     Job("fold_digests", 10, fold, "Add what batches left to the digests of the audit."),
     Job("move_events", 5, move, "Move raw events to ClickHouse, if EVENTS_URL names one."),

@@ -1,4 +1,4 @@
-"""What is done to an issued invoice on its page: a payment recorded, given up on, voided."""
+"""What is done to an issued invoice on its page: a payment recorded, given up on, voided, sent."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -14,6 +14,7 @@ from tollkeeper.invoices.close_invoice import AfterVoid, void_invoice
 from tollkeeper.invoices.credit_note_reading import get_note
 from tollkeeper.invoices.credit_note_tables import CreditReason, Settlement
 from tollkeeper.invoices.credit_notes import CreditNoteDraft, issue_credit_note, void_credit_note
+from tollkeeper.invoices.mail import ask_for_mail
 from tollkeeper.invoices.pay import PaymentDraft, mark_uncollectible, record_payment
 from tollkeeper.invoices.reading import get_invoice
 from tollkeeper.money import parse_minor
@@ -97,6 +98,17 @@ def void_note(number: str, note: str) -> ResponseReturnValue:
         return void_credit_note(session, note, by=acting_admin(), now=now)
 
     return do(number, "The credit note is void.", act)
+
+
+@blueprint.post("/mails")
+def mail(number: str) -> ResponseReturnValue:
+    """Send it by e-mail, also once more."""
+    key = Form.of(request.form).text("key") or None
+    return do(
+        number,
+        "The invoice will be sent by e-mail.",
+        lambda session, now: ask_for_mail(session, number, key, by=acting_admin(), now=now),
+    )
 
 
 def _choice(kind: type[Chosen], text: str, path: str) -> Chosen:

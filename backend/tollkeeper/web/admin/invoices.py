@@ -7,6 +7,7 @@ from tollkeeper.customers.customers import get_customer
 from tollkeeper.errors import InvalidInput
 from tollkeeper.invoices.credit_note_reading import list_notes, room_of
 from tollkeeper.invoices.credit_note_tables import CreditReason
+from tollkeeper.invoices.mail import list_mails
 from tollkeeper.invoices.pay import list_payments
 from tollkeeper.invoices.pdf import pdf_of
 from tollkeeper.invoices.reading import get_invoice, list_invoices, list_lines, members_on, shares_of, subtotals_of
@@ -68,6 +69,7 @@ def show(id_or_number: str) -> ResponseReturnValue:
         members = members_on(session, lines)
         notes = list_notes(session, invoice.id)
         room = room_of(session, invoice, lines)
+        mails = list_mails(session, invoice.id)
         payments, acts = list_payments(session, invoice.id), list_acts(session, invoice.id)
     holders = dict.fromkeys(line.customer_id for line in lines)
     lines_of = {holder: [line for line in lines if line.customer_id == holder] for holder in holders}
@@ -79,6 +81,7 @@ def show(id_or_number: str) -> ResponseReturnValue:
         shares={line.id: shares_of(line, members) for line in lines},
         subtotals=subtotals,
         payments=payments,
+        mails=mails,
         notes=notes,
         creditable=room.left if invoice.status in OPEN_STATUSES | {InvoiceStatus.PAID} else 0,
         reasons=list(CreditReason),

@@ -50,6 +50,9 @@ class LegalEntityIn(BaseModel):
         LastBelowMinimum,
         Field(description="What becomes of less than that when a payer's subscriptions have ended: issue or waive it."),
     ] = LastBelowMinimum.ISSUE
+    sends_invoices: Annotated[
+        bool, Field(description="Send invoices by e-mail as they are issued, to customers who have an address.")
+    ] = False
     number_prefix: Annotated[Prefix, Field(description="Of invoices: A-Z, 0-9, /, _ and -.")] = "INV-"
     number_digits: Annotated[int, Field(ge=1, le=MOST_DIGITS, description="Least digits of a number.")] = 6
     credit_note_prefix: Annotated[Prefix, Field(description="Of credit notes, which are counted apart.")] = "CN-"
@@ -66,6 +69,7 @@ class LegalEntityOut(BaseModel):
     payment_term_days: int
     minimum_totals: dict[str, str]
     last_below_minimum: str
+    sends_invoices: bool
     number_prefix: str
     number_digits: int
     last_number: int
