@@ -180,6 +180,7 @@ CREATE TABLE legal_entities (
   payment_term_days INTEGER NOT NULL,
   minimum_totals JSON NOT NULL,
   last_below_minimum VARCHAR NOT NULL,
+  sends_invoices BOOLEAN NOT NULL,
   number_prefix VARCHAR NOT NULL,
   number_digits INTEGER NOT NULL,
   last_number BIGINT NOT NULL,
@@ -765,6 +766,26 @@ CREATE INDEX ix_credit_notes_customer_id ON credit_notes (customer_id);
 CREATE INDEX ix_credit_notes_invoice_id ON credit_notes (invoice_id);
 
 CREATE INDEX ix_credit_notes_stripe_state_stripe_due_at ON credit_notes (stripe_state, stripe_due_at);
+
+CREATE TABLE invoice_mails (
+  id VARCHAR NOT NULL,
+  "key" VARCHAR NOT NULL,
+  invoice_id VARCHAR NOT NULL,
+  asked_at VARCHAR(27) NOT NULL,
+  asked_by VARCHAR NOT NULL,
+  attempts INTEGER NOT NULL,
+  next_attempt_at VARCHAR(27),
+  sent_at VARCHAR(27),
+  given_up_at VARCHAR(27),
+  last_error VARCHAR,
+  CONSTRAINT pk_invoice_mails PRIMARY KEY (id),
+  CONSTRAINT uq_invoice_mails_key UNIQUE ("key"),
+  CONSTRAINT fk_invoice_mails_invoice_id FOREIGN KEY(invoice_id) REFERENCES invoices (id)
+);
+
+CREATE INDEX ix_invoice_mails_invoice_id ON invoice_mails (invoice_id);
+
+CREATE INDEX ix_invoice_mails_next_attempt_at ON invoice_mails (next_attempt_at);
 
 CREATE TABLE invoice_payments (
   id VARCHAR NOT NULL,
