@@ -18,6 +18,7 @@ from tollkeeper.metering.listing import EventFilter, EventPlace, list_events, li
 from tollkeeper.metering.measure import Question, Span
 from tollkeeper.metering.meters import MeterDraft, create_meter, get_meter
 from tollkeeper.metering.query import query_meter
+from tollkeeper.metering.rows import key_of_id
 from tollkeeper.metering.stores.merged import first_and_last_us
 from tollkeeper.metering.tables import StoredEvent
 from tollkeeper.metering.verify import whole_range
@@ -83,6 +84,20 @@ def test_an_id_is_unique_within_its_source(store: EventStore, kong_event: Make) 
     other = kong_event(1)
     other.source = "kong/node-8"
     assert store.accept(kong_event(1), other).accepted == 2
+
+
+@pytest.mark.parametrize("is_one_batch", [True, False])
+def test_an_id_that_is_the_hash_of_another_is_refused_and_not_counted(store: EventStore, is_one_batch: bool) -> None:
+    named = Event(id="a", source="s", type="t", subject="s", time=NOW, data=1)
+    hashed = Event(id=key_of_id("a")[0].hex(), source="s", type="t", subject="s", time=NOW, data=1)
+    if is_one_batch:
+        answer = store.accept(named, hashed)
+    else:
+        store.accept(named)
+        answer = store.accept(hashed)
+    assert (answer.accepted, answer.duplicates, len(answer.rejected)) == (int(is_one_batch), 0, 1)
+    done, found = store.verify()
+    assert (done.events, found) == (1, [])
 
 
 def test_an_event_without_a_time_is_known_again(store: EventStore) -> None:

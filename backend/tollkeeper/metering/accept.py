@@ -16,7 +16,7 @@ from tollkeeper.metering.event import Event, Rejection, microseconds_of
 from tollkeeper.metering.numbers import number_sets, number_sources
 from tollkeeper.metering.prepare import CONFLICT, Preparation, Prepared, content_of_prepared, prepare_events
 from tollkeeper.metering.retention_bound import too_old
-from tollkeeper.metering.rows import EventRow, StoredAlready, keys_of_ids
+from tollkeeper.metering.rows import EventKey, EventRow, StoredAlready, keys_of_ids
 from tollkeeper.metering.stores.append import append_events
 from tollkeeper.metering.tables import DimensionSet, EventBatch, OddTotal, UntimedEvent
 from tollkeeper.metering.totals import HOUR_US, count_rows
@@ -52,7 +52,7 @@ def store_events(session: Session, preparation: Preparation, *, now: datetime) -
     prepared, repeats = preparation.prepared, preparation.repeats
     rejected = list(preparation.rejected)
     if prepared:
-        stored = _number(session, prepared, now)
+        prepared, stored = _drop_mistaken(prepared, _number(session, prepared, now), rejected)
         prepared, stored = _refuse_old(session, prepared, stored, rejected, now=now)
     if prepared:
         present = append_events(session, stored.rows)
@@ -79,6 +79,23 @@ def _refuse_old(
     for place, reason in refused.items():
         rejected.append(Rejection(prepared[place].position, prepared[place].event.id, reason))
     return _without(prepared, stored, set(refused)) if refused else (prepared, stored)
+
+
+def _drop_mistaken(
+    prepared: Sequence[Prepared], stored: Stored, rejected: list[Rejection]
+) -> tuple[Sequence[Prepared], Stored]:
+    """Reject ids that are the hash of another of the batch, in hex: of two such rows the store keeps one.
+
+    Nobody has such an id by chance.
+    """
+    if all(row.id_text is None for row in stored.rows):
+        return prepared, stored
+    first: dict[EventKey, int] = {}
+    mistaken = {place for place, row in enumerate(stored.rows) if first.setdefault(row.key, place) != place}
+    if not mistaken:
+        return prepared, stored
+    rejected += [Rejection(prepared[one].position, prepared[one].event.id, CONFLICT) for one in mistaken]
+    return _without(prepared, stored, mistaken)
 
 
 def _without(prepared: Sequence[Prepared], stored: Stored, left_out: set[int]) -> tuple[Sequence[Prepared], Stored]:
@@ -137,7 +154,7 @@ def _engine(session: Session) -> ModuleType:
 
 def _differs(session: Session, present: StoredAlready, row: EventRow, one: Prepared) -> bool:
     """Say whether a repeat has another content; sets are equal if and only if their numbers are."""
-    if present.set_id != row.set_id:
+    if (present.set_id, present.id_text) != (row.set_id, row.id_text):
         return True
     if present.payload == row.payload:
         return False

@@ -37,9 +37,10 @@ class EventRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StoredAlready:
-    """What stands under a key that came again."""
+    """What stands under a key that came again; `id_text` tells an id from the hex digits of its hash."""
 
     set_id: int
+    id_text: str | None
     payload: bytes
 
 

@@ -38,7 +38,7 @@ INSERT = """
 """
 # A statement of its own, whose snapshot sees what another transaction has committed since.
 FIND = """
-    SELECT e.time_us, e.source_id, e.id_key, e.set_id, e.payload
+    SELECT e.time_us, e.source_id, e.id_key, e.set_id, e.id_text, e.payload
     FROM event_stage s JOIN events e USING (time_us, source_id, id_key)
 """
 COPY_TOTALS = """
@@ -69,8 +69,8 @@ def append_events(session: Session, rows: Sequence[EventRow]) -> dict[EventKey, 
             return {}
         cursor.execute(FIND, binary=True)
         return {
-            key: StoredAlready(set_id, payload)
-            for *parts, set_id, payload in cursor
+            key: StoredAlready(set_id, id_text, payload)
+            for *parts, set_id, id_text, payload in cursor
             if (key := EventKey(*parts)) in there
         }
 

@@ -56,9 +56,9 @@ def _find(session: Session, keys: Sequence[EventKey]) -> dict[EventKey, StoredAl
     found: dict[EventKey, StoredAlready] = {}
     columns = (StoredEvent.time_us, StoredEvent.source_id, StoredEvent.id_key)
     for start in range(0, len(keys), CHUNK):
-        query = select(*columns, StoredEvent.set_id, StoredEvent.payload)
-        for time_us, source_id, id_key, set_id, payload in session.execute(
+        query = select(*columns, StoredEvent.set_id, StoredEvent.id_text, StoredEvent.payload)
+        for time_us, source_id, id_key, set_id, id_text, payload in session.execute(
             query.where(tuple_(*columns).in_(keys[start : start + CHUNK]))
         ):
-            found[EventKey(time_us, source_id, id_key)] = StoredAlready(set_id, payload)
+            found[EventKey(time_us, source_id, id_key)] = StoredAlready(set_id, id_text, payload)
     return found

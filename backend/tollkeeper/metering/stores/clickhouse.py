@@ -57,7 +57,7 @@ class ClickHouseArchive:
             where = f"{has_key(sorted(chunk))} AND {is_visible(visible)}"
             for row in self._rows(where, ""):
                 if row.key in chunk:
-                    found[row.key] = StoredAlready(row.set_id, row.payload)
+                    found[row.key] = StoredAlready(row.set_id, row.id_text, row.payload)
         return found
 
     def rows(self, wanted: Selection, visible: Visible) -> Iterator[EventRow]:
