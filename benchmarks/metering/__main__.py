@@ -91,8 +91,8 @@ def _on_postgresql(url: str, server_pid: int, folder: Path, batches: list[bytes]
         backend, database = cpu_seconds(pid) - before, cpu_seconds(server_pid) - database_before
     with psycopg.connect(url) as connection:
         stored = connection.execute(
-            "SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class c WHERE relname IN "
-            "('events', 'hourly_totals', 'dimension_sets', 'subjects', 'event_batches')"
+            "SELECT sum(pg_total_relation_size(oid)) FROM pg_class "
+            "WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
         ).fetchone()
     count, bare = bare_postgresql(url, size)
     events = len(rest) * size

@@ -178,8 +178,8 @@ def _stored_bytes(url: str) -> int:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("VACUUM")
         found = connection.execute(
-            "SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relkind = 'r' AND relname IN ('events', "
-            "'hourly_totals', 'dimension_sets', 'subjects', 'event_batches', 'event_digests', 'digest_parts')"
+            "SELECT sum(pg_total_relation_size(oid)) FROM pg_class "
+            "WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> 'bare_events'"
         ).fetchone()
     return int(found[0]) if found else 0
 
