@@ -135,6 +135,15 @@ def test_an_unmapped_consumer_is_mapped_with_one_form(ada: Visitor, books_databa
     assert "consumer:crew-portal" in [mapping.value for mapping in mappings]
 
 
+def test_unmapped_usage_is_estimated_in_money_on_a_plan_of_choice(ada: Visitor) -> None:
+    words = ada.text("/admin/unmapped?plan=pro")
+    assert "An estimate, no bill" in words
+    assert "one billing period of Pro" in words
+    # fewer than 500 flights are free of charge, and fewer than 12,000 tokens are one package of 5.00
+    assert "≈ €5.00" in words
+    assert "≈ $0.00" in ada.text("/admin/unmapped?plan=free")
+
+
 def test_a_mapping_that_is_refused_says_why(ada: Visitor) -> None:
     ada.submit("/admin/unmapped", subject="consumer:tess", customer="kong-air", since="")
     assert "Not mapped: the consumer is mapped by subject" in ada.text("/admin/unmapped")

@@ -27,7 +27,7 @@ class Stretch(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UnmappedUsage:
-    """What a subject used while it was mapped to nobody; `first_seen` and `last_seen` are of all its events."""
+    """What a subject used while it was mapped to nobody, in `gaps`; `first_seen`, `last_seen` are of all its events."""
 
     subject: str
     consumer_id: str | None
@@ -37,6 +37,7 @@ class UnmappedUsage:
     tokens: int
     first_seen: datetime
     last_seen: datetime
+    gaps: Sequence[Stretch]
 
 
 def unmapped_usage(session: Session, *, limit: int = 1000) -> list[UnmappedUsage]:
@@ -57,9 +58,16 @@ def unmapped_usage(session: Session, *, limit: int = 1000) -> list[UnmappedUsage
             tokens.get(subject, 0),
             instant_of(seen[subject].start_us),
             instant_of(seen[subject].end_us - 1),
+            gaps[subject],
         )
         for subject in most
     ]
+
+
+def spans_of(found: Sequence[UnmappedUsage]) -> list[Span]:
+    """Return the spans of events that are nobody's, of these subjects."""
+    seen = {one.subject: Stretch(microseconds_of(one.first_seen), microseconds_of(one.last_seen) + 1) for one in found}
+    return _spans({one.subject: one.gaps for one in found}, seen)
 
 
 def _seen(session: Session) -> dict[str, Stretch]:
@@ -96,7 +104,7 @@ def _gaps(session: Session, seen: Mapping[str, Stretch]) -> dict[str, list[Stret
     return gaps
 
 
-def _spans(gaps: Mapping[str, list[Stretch]], seen: Mapping[str, Stretch]) -> list[Span]:
+def _spans(gaps: Mapping[str, Sequence[Stretch]], seen: Mapping[str, Stretch]) -> list[Span]:
     """Ask for all the never mapped in one span, for the others gap by gap."""
     never = frozenset(subject for subject, found in gaps.items() if found == [seen[subject]])
     spans = [

@@ -6,6 +6,7 @@ from flask.typing import ResponseReturnValue
 from tollkeeper.customers.customers import get_customer, list_customers
 from tollkeeper.customers.map_consumer import map_consumer
 from tollkeeper.errors import Conflict, InvalidInput, NotFound
+from tollkeeper.usage.estimate_unmapped import estimate_unmapped, plans_on_sale
 from tollkeeper.usage.unmapped import unmapped_usage
 from tollkeeper.web.admin.forms import Form, read_instant
 from tollkeeper.web.context import snapshot, transaction, web_context
@@ -18,11 +19,22 @@ MOST_CHOICES = 1000
 
 @blueprint.get("")
 def show() -> ResponseReturnValue:
-    """List subjects without a customer, the busiest first, each with a form to map it."""
+    """List subjects without a customer, the busiest first, each with a form to map it and its worth on a plan."""
     with snapshot() as session:
         subjects = unmapped_usage(session, limit=MOST_SUBJECTS)
         customers = list_customers(session, limit=MOST_CHOICES)
-    return render_template("admin/unmapped.html", subjects=subjects, customers=customers, most=MOST_SUBJECTS)
+        plans = plans_on_sale(session)
+        plan = next((one for one in plans if one.key == request.args.get("plan")), plans[0] if plans else None)
+        estimate = estimate_unmapped(session, subjects, plan) if plan else None
+    return render_template(
+        "admin/unmapped.html",
+        subjects=subjects,
+        customers=customers,
+        most=MOST_SUBJECTS,
+        plans=plans,
+        plan=plan,
+        estimate=estimate,
+    )
 
 
 @blueprint.post("")

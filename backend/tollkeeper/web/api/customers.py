@@ -25,6 +25,9 @@ from tollkeeper.customers.words import (
     LONGEST_NAME,
     LONGEST_VALUE,
 )
+from tollkeeper.errors import InvalidInput
+from tollkeeper.money import format_minor
+from tollkeeper.usage.estimate_unmapped import estimate_unmapped, plans_on_sale
 from tollkeeper.usage.unmapped import unmapped_usage
 from tollkeeper.web.api.conventions import endpoint
 from tollkeeper.web.api.instants import Instant
@@ -160,6 +163,10 @@ class UnmappedQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: Annotated[int, Field(ge=1, le=MOST_LIMIT)] = 100
+    plan: Annotated[
+        str | None,
+        Field(max_length=256, description="Key of a plan on sale; default: the one with the most subscriptions."),
+    ] = None
 
 
 class UnmappedOut(BaseModel):
@@ -173,11 +180,17 @@ class UnmappedOut(BaseModel):
     tokens: int
     first_seen: datetime
     last_seen: datetime
+    estimate: Annotated[
+        str | None,
+        Field(description="What this would come to as one period of `estimated_on`, without fees; no bill."),
+    ] = None
 
 
 class UnmappedPage(BaseModel):
     """The subjects with the most unmapped requests."""
 
+    estimated_on: Annotated[str | None, Field(description="The plan behind the estimates; null if none is sold.")]
+    currency: Annotated[str | None, Field(description="Of the estimates.")]
     items: list[UnmappedOut]
 
 
@@ -258,10 +271,20 @@ def end(mapping_id: str, body: MappingEnd) -> MappingOut:
 @blueprint.get("/usage/unmapped")
 @endpoint("read", query=UnmappedQuery, answer=UnmappedPage)
 def list_unmapped(query: UnmappedQuery) -> UnmappedPage:
-    """List subjects with usage that is nobody's, most requests first."""
+    """List subjects with usage that is nobody's, most requests first, and estimate what it is worth on a plan."""
     with snapshot() as session:
         found = unmapped_usage(session, limit=query.limit)
-        return UnmappedPage(items=[UnmappedOut.model_validate(one, from_attributes=True) for one in found])
+        items = [UnmappedOut.model_validate(one, from_attributes=True) for one in found]
+        plans = plans_on_sale(session)
+        plan = next((one for one in plans if query.plan in {None, one.key}), None)
+        if plan is None:
+            if query.plan is not None:
+                raise InvalidInput.of("/plan", f"no plan {query.plan!r} is on sale")
+            return UnmappedPage(estimated_on=None, currency=None, items=items)
+        estimate = estimate_unmapped(session, found, plan)
+    for item in items:
+        item.estimate = format_minor(estimate.amounts_minor[item.subject], estimate.currency)
+    return UnmappedPage(estimated_on=plan.key, currency=estimate.currency, items=items)
 
 
 def _map(session: Session, customer: str, body: MappingIn, now: datetime) -> ConsumerMapping:
