@@ -65,7 +65,10 @@ def url_of_engine(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -
         path.write_bytes(template.read_bytes())
         return f"sqlite:///{path}"
     server: str = request.getfixturevalue("postgres_server")
-    return _create_database(server, f"t_{uuid4().hex}", request.getfixturevalue("postgres_template"))
+    name = f"t_{uuid4().hex}"
+    # ten megabytes each: thousands would fill the disk, and to remove them at the end would take minutes
+    request.addfinalizer(lambda: _drop_database(server, name))
+    return _create_database(server, name, request.getfixturevalue("postgres_template"))
 
 
 @pytest.fixture
@@ -89,6 +92,11 @@ def _forget_power_cuts(server_url: str) -> None:
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
             connection.execute(f"ALTER SYSTEM SET {setting} = off")
         connection.execute("SELECT pg_reload_conf()")
+
+
+def _drop_database(server_url: str, name: str) -> None:
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
 def _create_database(server_url: str, name: str, template: str) -> str:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, NotSupportedError
 
 from tests.scenarios.story import Story
 from tollkeeper.customers.customers import get_customer, update_customer
@@ -98,7 +98,9 @@ def test_nothing_issued_is_replaced_emptied_or_brought_back(database: Database, 
     is_sqlite = database.engine.dialect.name == "sqlite"
     if statement.startswith("REPLACE" if not is_sqlite else "TRUNCATE"):
         pytest.skip("the other engine's word")
-    with pytest.raises(IntegrityError, match="never changes"), database.transaction() as session:
+    # PostgreSQL itself refuses to empty a table that another refers to
+    refused = "never changes|referenced in a foreign key"
+    with pytest.raises((IntegrityError, NotSupportedError), match=refused), database.transaction() as session:
         session.execute(text(statement))
 
 

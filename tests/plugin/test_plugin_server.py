@@ -202,7 +202,7 @@ def test_a_kong_reload_under_traffic_fails_no_request_and_loses_no_record(house:
     for asker in askers:
         asker.join()
     assert set(answered) == {200}
-    assert wait_until(lambda: len(house.backend.records) == len(answered), 10)
+    assert wait_until(lambda: len(house.backend.records) == len(answered), 60)
 
 
 def test_a_shipper_that_is_killed_is_started_again(house: House) -> None:

@@ -106,7 +106,7 @@ class RedemptionsOut(BaseModel):
 
 @blueprint.post("/coupons")
 @endpoint("write", body=CouponIn, answer=CouponOut, status=201)
-def create(body: CouponIn) -> CouponOut:
+def create_one_coupon(body: CouponIn) -> CouponOut:
     """Make a coupon: per cent or an amount off, once, on some invoices or for ever, by a code."""
     if body.amount is not None and body.currency is None:
         raise InvalidInput.of("/currency", "is missing: an amount is in a currency")
@@ -121,7 +121,7 @@ def create(body: CouponIn) -> CouponOut:
 
 @blueprint.get("/coupons")
 @endpoint("read", query=PageQuery, answer=Page[CouponOut])
-def list_all(query: PageQuery) -> Page[CouponOut]:
+def list_every_coupon(query: PageQuery) -> Page[CouponOut]:
     """List coupons, oldest first, archived ones too."""
     with snapshot() as session:
         rows = list_coupons(session, after=query.after(), limit=query.limit + 1)
@@ -130,7 +130,7 @@ def list_all(query: PageQuery) -> Page[CouponOut]:
 
 @blueprint.get("/coupons/<code>")
 @endpoint("read", answer=CouponOut)
-def show(code: str) -> CouponOut:
+def show_one_coupon(code: str) -> CouponOut:
     """Show a coupon by its code."""
     with snapshot() as session:
         return _describe(get_coupon(session, code))
@@ -138,7 +138,7 @@ def show(code: str) -> CouponOut:
 
 @blueprint.delete("/coupons/<code>")
 @endpoint("write", answer=CouponOut)
-def archive(code: str) -> CouponOut:
+def archive_one_coupon(code: str) -> CouponOut:
     """Let nobody redeem a coupon any more; who has redeemed it keeps it."""
     with transaction() as session:
         return _describe(archive_coupon(session, code, now=web_context().clock.now()))
@@ -166,7 +166,7 @@ def show_redemptions(customer: str) -> RedemptionsOut:
 
 @blueprint.delete("/customers/<customer>/coupons/<redemption>")
 @endpoint("write", answer=RedemptionOut)
-def end(customer: str, redemption: str) -> RedemptionOut:
+def end_one_redemption(customer: str, redemption: str) -> RedemptionOut:
     """Take a coupon off a customer's later invoices."""
     with transaction() as session:
         found = get_customer(session, customer)

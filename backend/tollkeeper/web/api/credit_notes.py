@@ -151,7 +151,7 @@ def list_of_invoice(id_or_number: str) -> CreditNotes:
 
 @blueprint.get("/credit-notes")
 @endpoint("read", query=NotesQuery, answer=Page[CreditNoteOut])
-def list_all(query: NotesQuery) -> Page[CreditNoteOut]:
+def list_every_credit_note(query: NotesQuery) -> Page[CreditNoteOut]:
     """List credit notes, newest first."""
     with snapshot() as session:
         customer_id = get_customer(session, query.customer).id if query.customer else None
@@ -161,7 +161,7 @@ def list_all(query: NotesQuery) -> Page[CreditNoteOut]:
 
 @blueprint.get("/credit-notes/<id_or_number>")
 @endpoint("read", answer=CreditNoteOut)
-def show(id_or_number: str) -> CreditNoteOut:
+def show_credit_note(id_or_number: str) -> CreditNoteOut:
     """Show a credit note by id or number."""
     with snapshot() as session:
         return _describe(session, get_note(session, id_or_number))
@@ -170,7 +170,7 @@ def show(id_or_number: str) -> CreditNoteOut:
 @blueprint.get("/credit-notes/<id_or_number>/pdf")
 @requires("read")
 @describe(answer={"type": "string", "format": "binary"}, answer_types=("application/pdf",))
-def show_pdf(id_or_number: str) -> Response:
+def show_credit_note_pdf(id_or_number: str) -> Response:
     """Send a credit note as PDF, with where its money went."""
     with snapshot() as session:
         return send_pdf(credit_note_pdf(session, id_or_number))
@@ -178,7 +178,7 @@ def show_pdf(id_or_number: str) -> Response:
 
 @blueprint.post("/credit-notes/<id_or_number>/void")
 @endpoint("write", answer=CreditNoteOut)
-def void(id_or_number: str) -> CreditNoteOut:
+def void_one_credit_note(id_or_number: str) -> CreditNoteOut:
     """Void a credit note that only took off what was due, while its invoice is not paid; the number stays taken."""
     with transaction() as session:
         note = void_credit_note(session, id_or_number, by=acting_key(), now=web_context().clock.now())
@@ -187,7 +187,7 @@ def void(id_or_number: str) -> CreditNoteOut:
 
 @blueprint.post("/credit-notes/<id_or_number>/retry-stripe")
 @endpoint("write")
-def retry(id_or_number: str) -> None:
+def retry_one_credit_note(id_or_number: str) -> None:
     """Try a credit note that was stopped on its way to Stripe again, after the cause was mended."""
     with transaction() as session:
         note = get_note(session, id_or_number)

@@ -78,7 +78,7 @@ class History(BaseModel):
 
 @blueprint.post("/invoices/<id_or_number>/payments")
 @endpoint("write", body=PaymentIn, answer=PaymentOut, status=201)
-def pay(id_or_number: str, body: PaymentIn) -> PaymentOut:
+def take_payment(id_or_number: str, body: PaymentIn) -> PaymentOut:
     """Record money that came for an invoice past Stripe; when nothing is due any more, the invoice is paid."""
     with transaction() as session:
         currency = get_invoice(session, id_or_number).currency
@@ -94,7 +94,7 @@ def pay(id_or_number: str, body: PaymentIn) -> PaymentOut:
 
 @blueprint.get("/invoices/<id_or_number>/payments")
 @endpoint("read", answer=Payments)
-def list_all(id_or_number: str) -> Payments:
+def list_payments_of(id_or_number: str) -> Payments:
     """List the payments for an invoice, those by Stripe too."""
     with snapshot() as session:
         invoice = get_invoice(session, id_or_number)
@@ -129,7 +129,7 @@ def reread(id_or_number: str) -> None:
 @blueprint.get("/invoices/<id_or_number>/usage.csv")
 @requires("read")
 @describe(answer={"type": "string"}, answer_types=("text/csv",))
-def show_usage(id_or_number: str) -> Response:
+def show_invoice_usage(id_or_number: str) -> Response:
     """Send the events that an invoice's usage charges counted, as CSV, one a row, with value and customer."""
     return send_usage(id_or_number)
 
@@ -137,7 +137,7 @@ def show_usage(id_or_number: str) -> Response:
 @blueprint.get("/invoices/<id_or_number>/pdf")
 @requires("read")
 @describe(answer={"type": "string", "format": "binary"}, answer_types=("application/pdf",))
-def show_pdf(id_or_number: str) -> Response:
+def show_invoice_pdf(id_or_number: str) -> Response:
     """Send an issued invoice as PDF, with what was paid of it by now; a draft has none (409)."""
     with snapshot() as session:
         return send_pdf(invoice_pdf(session, id_or_number))
