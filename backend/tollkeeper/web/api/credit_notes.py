@@ -142,7 +142,7 @@ def issue(id_or_number: str, body: CreditNoteIn) -> CreditNoteOut:
 
 @blueprint.get("/invoices/<id_or_number>/credit-notes")
 @endpoint("read", answer=CreditNotes)
-def list_of_invoice(id_or_number: str) -> CreditNotes:
+def list_credit_notes_of(id_or_number: str) -> CreditNotes:
     """List the credit notes of an invoice, the void ones too."""
     with snapshot() as session:
         notes = list_notes(session, get_invoice(session, id_or_number).id)
