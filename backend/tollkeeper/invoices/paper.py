@@ -180,10 +180,10 @@ def _print_head(pages: _Pages) -> None:
 def _print_block(pages: _Pages, top: float, left: float, lines: Sequence[str]) -> float:
     pages.set_y(top)
     for place, text in enumerate(lines):
-        look = {"size": SMALL_SIZE, "ink": SOFT} if place == 0 else {}
+        size, ink = (SMALL_SIZE, SOFT) if place == 0 else (BODY_SIZE, INK)
         for piece in pages.wrap(text, 56, is_bold=place == 1)[:6]:
             pages.set_x(left)
-            pages.put(piece, 56, is_bold=place == 1, **look)  # type: ignore[arg-type]
+            pages.put(piece, 56, size=size, ink=ink, is_bold=place == 1)
             pages.set_y(pages.get_y() + LINE)
     return pages.get_y()
 
