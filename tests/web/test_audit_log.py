@@ -105,20 +105,18 @@ def test_a_command_is_written_with_its_arguments_and_without_its_options(
     assert (entry["act"].rpartition(" ")[2], entry["target"], entry["fields"]) == ("create", "ada", ["password"])
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "UPDATE audit_log SET actor_name = 'nobody'",
-        "DELETE FROM audit_log",
-        "TRUNCATE audit_log",
-        "INSERT OR REPLACE INTO audit_log SELECT id, at, actor_kind, actor_id, 'x', act, target, fields FROM audit_log",
-    ],
-)
-def test_the_database_refuses_to_change_the_log(
-    client: FlaskClient, key_for: Headers, database: Database, statement: str
-) -> None:
+ACTS = ("UPDATE audit_log SET actor_name = 'nobody'", "DELETE FROM audit_log")
+COLUMNS = "id, at, actor_kind, actor_id, 'nobody', act, target, fields"
+ACTS_OF_ENGINE = {
+    "sqlite": (f"INSERT OR REPLACE INTO audit_log SELECT {COLUMNS} FROM audit_log",),
+    "postgresql": ("TRUNCATE audit_log",),
+}
+
+
+def test_the_database_refuses_to_change_the_log(client: FlaskClient, key_for: Headers, database: Database) -> None:
     client.post("/api/v1/customers", json=ACME, headers=key_for("write"))
-    with pytest.raises(DBAPIError), database.transaction() as session:
-        session.execute(text(statement))
+    for statement in (*ACTS, *ACTS_OF_ENGINE[database.engine.dialect.name]):
+        with pytest.raises(DBAPIError, match="never changes"), database.transaction() as session:
+            session.execute(text(statement))
     with database.snapshot() as session:
         assert [entry.actor_name for entry in list_acts(session)] == ["key for ('write',)"]
