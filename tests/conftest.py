@@ -101,6 +101,6 @@ def _drop_database(server_url: str, name: str) -> None:
 
 def _create_database(server_url: str, name: str, template: str) -> str:
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
     head, _, tail = server_url.partition("/postgres?")
     return f"{head}/{name}?{tail}" if tail else f"{server_url.rsplit('/', 1)[0]}/{name}"
