@@ -49,6 +49,10 @@ class Connection:
         self._watch()
         self.half_since: float | None = None
 
+    def fileno(self) -> int:
+        """Return the socket's file descriptor."""
+        return self._socket.fileno()
+
     def close(self) -> None:
         """End the connection; a handler that waits is let through first."""
         self._is_closing = True

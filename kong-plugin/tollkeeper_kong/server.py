@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+import select
 import signal
 import socket
 import time
@@ -132,11 +133,21 @@ class Server:
                 self.stop("the parent process is gone")
 
     def _drain_events(self) -> None:
-        """Let events that have begun end, within the time allowed."""
+        """Take what was sent before the end and let events that have begun end, within the time allowed."""
         deadline = time.monotonic() + self._options.drain_seconds
-        while len(self._engine.waiting) and time.monotonic() < deadline:
+        while (len(self._engine.waiting) or self._has_unread()) and time.monotonic() < deadline:
             gevent.sleep(0.02)
         self._engine.abandon()
+
+    def _has_unread(self) -> bool:
+        """Say whether a connection, taken or not, holds bytes that have not been answered."""
+        unread = select.poll()
+        unread.register(self._published.socket, select.POLLIN)
+        for connection in self._connections:
+            if connection.half_since is not None:
+                return True
+            unread.register(connection, select.POLLIN)
+        return bool(unread.poll(0))
 
     def _close_connections(self) -> None:
         """Close every connection; handlers that wait are let through first, for a second."""

@@ -4,6 +4,7 @@ import signal
 import stat
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgpack
@@ -170,6 +171,22 @@ def test_a_server_that_ends_lets_its_events_end_by_way_of_its_successor(
         time.sleep(0.3)
         assert new.step(begun)["Data"] == "ret"
         assert ours.process.wait(10) == 0
+
+
+def test_what_was_sent_before_sigterm_is_still_answered(ours: ServerProcess, old: Rpc) -> None:
+    """More than the server takes from its sockets in one turn, half of it on connections that it has not accepted."""
+    instance = old.start(access="nothing")
+    with ExitStack() as stack:
+        kong = [stack.enter_context(ours.connect()) for _ in range(200)]
+        assert [connection.call("GetStatus")["WaitingEvents"] for connection in kong] == [0] * 200
+        ours.process.send_signal(signal.SIGSTOP)
+        kong += [stack.enter_context(ours.connect()) for _ in range(200)]
+        for connection in kong:
+            connection.send("HandleEvent", {"InstanceId": instance, "EventName": "access"})
+        ours.process.send_signal(signal.SIGTERM)
+        ours.process.send_signal(signal.SIGCONT)
+        assert [connection.receive()[3]["Data"] for connection in kong] == ["ret"] * 400
+    assert ours.process.wait(10) == 0
 
 
 def test_servers_that_were_killed_leave_nothing_in_the_folder(tmp_path: Path) -> None:
