@@ -19,6 +19,8 @@ import requests
 
 from tests.plugin.backend_stub import KEY, BackendStub, backend_stub
 from tests.plugin.rpc_client import ROOT, connect, wait_until
+from tollkeeper_kong.frames import MARK
+from tollkeeper_kong.segments import list_segments
 
 KONG_YML = """
 _format_version: "3.0"
@@ -101,6 +103,15 @@ class House:
     def get(self, path: str, **headers: str) -> requests.Response:
         return requests.get(self.gateway_url + path, headers=headers, timeout=10)
 
+    def end_gateway(self) -> None:
+        """End the gateway with its last log phase, which comes after the answer to the client."""
+        self.gateway.terminate()
+        self.gateway.wait(30)
+
+    def written(self) -> int:
+        """Return how many records are in segments, shipped or not."""
+        return sum(segment.path.read_bytes().count(MARK) for segment in list_segments(self.folder / "spool"))
+
     def children(self) -> list[int]:
         path = Path(f"/proc/{self.plugin.pid}/task/{self.plugin.pid}/children")
         return [int(pid) for pid in path.read_text().split()]
@@ -170,7 +181,7 @@ def test_a_spent_quota_is_refused_with_its_reason_and_recorded_as_refused(house:
 def test_a_killed_plugin_server_loses_no_record_that_it_had_taken(house: House) -> None:
     for _ in range(10):
         house.get("/keyed", apikey="alice-key")
-    time.sleep(0.1)  # a group is written within milliseconds
+    assert wait_until(lambda: house.written() == 10, 10)
     house.plugin.send_signal(signal.SIGKILL)
     house.plugin.wait()
     house.plugin = house.start_plugin()
@@ -219,6 +230,7 @@ def test_sigterm_ends_the_server_and_its_shipper_and_leaves_every_record_on_disk
     shippers = house.children()
     for _ in range(30):
         house.get("/open")
+    house.end_gateway()
     house.plugin.terminate()
     assert house.plugin.wait(15) == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in shippers)
