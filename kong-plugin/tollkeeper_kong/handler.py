@@ -89,12 +89,12 @@ class Tollkeeper:
             subject, known = subject or self._fixed_subject, self._known
             if subject is None:
                 subject = self._source.read((yield self._source.ask))
-            for limit in verdicts.limits_of(subject):
-                if not limit.terms.scope.is_any:
-                    known = yield from self._learn(subject)
-                    break
             is_full = policy.on_spool_full == "deny" and self._node.spool.is_full
-            decision = self._spool_full if is_full else verdicts.decide(subject, known, policy)
+            decision = self._spool_full if is_full else verdicts.decide(subject, None, policy)
+            if decision is None:
+                known = yield from self._learn(subject)
+                decision = verdicts.decide(subject, known, policy)
+            assert decision is not None, "the request is known"
             if not decision.is_allowed:
                 yield self._refusal(decision)
             elif policy.quota_headers:
@@ -113,7 +113,7 @@ class Tollkeeper:
         if self._asks_more:
             yield from self._ask_more(exchange)
         else:
-            self._keep(exchange, None, None)
+            self._keep(exchange)
 
     def _ask_more(self, exchange: Exchange) -> PdkSteps:
         """Record a request for which the log's own JSON does not say all."""
@@ -179,7 +179,7 @@ class Tollkeeper:
         self._counters.bodies += 1
         return usage_of_answer(body, _content_type(exchange))
 
-    def _keep(self, exchange: Exchange, llm: LlmUsage | None, subject: str | None) -> None:
+    def _keep(self, exchange: Exchange, llm: LlmUsage | None = None, subject: str | None = None) -> None:
         counters = self._counters
         counters.recorded += 1
         if exchange.source == "upstream" or _is_ours(exchange):

@@ -14,11 +14,12 @@ MOST_BUCKETS = 64
 class Passes:
     """Own passes under one limit, by the second. For one thread."""
 
-    __slots__ = ("_buckets", "_counted", "limit", "total")
+    __slots__ = ("_buckets", "_counted", "limit", "room", "total")
 
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
         self.total = 0
+        self.room = _room_of(limit)
         self._counted = limit.used  # the most that the feed has said of this period
         self._buckets: list[int] = []  # second, count, second, count, ...: small, for there may be many of these
 
@@ -43,6 +44,7 @@ class Passes:
         self._remove_oldest(limit.used - self._counted)
         self._counted = max(self._counted, limit.used)
         self.limit = limit
+        self.room = _room_of(limit)
 
     def forget_before(self, second: float) -> None:
         """Drop passes that the last snapshot must have seen."""
@@ -53,8 +55,7 @@ class Passes:
 
     def is_spent(self) -> bool:
         """Whether the limit is reached, own passes counted."""
-        most = self.limit.terms.limit
-        return most is not None and self.limit.used + self.total >= most
+        return self.total >= self.room
 
     def _remove_oldest(self, count: Amount) -> None:
         buckets = self._buckets
@@ -66,3 +67,9 @@ class Passes:
             buckets[1] -= removed
             if not buckets[1]:
                 del buckets[:2]
+
+
+def _room_of(limit: Limit) -> Amount:
+    """Return how many may pass until the limit is reached, by the feed's own count."""
+    assert limit.terms.limit is not None, "only a limit with a number counts down"
+    return limit.terms.limit - limit.used

@@ -78,8 +78,12 @@ class Verdicts:
         snapshot = self._snapshot
         return () if snapshot is None else snapshot.find(subject) or ()
 
-    def decide(self, subject: str, request: RequestScope, policy: VerdictPolicy) -> Decision:
-        """Return whether a request of a subject may pass now, and count it if so."""
+    def decide(self, subject: str, request: RequestScope | None, policy: VerdictPolicy) -> Decision | None:
+        """Return whether a request of a subject may pass now, and count it if so.
+
+        `request` is None as long as Kong was not asked for it. Where the decision turns on it, so is the answer: learn
+        it and ask again.
+        """
         snapshot = self._snapshot
         if snapshot is None:
             return ALLOWED if policy.on_unknown == "allow" else _unknown(policy)
@@ -108,38 +112,37 @@ class Verdicts:
         return tightest
 
     def _weigh(
-        self, limits: Limits, request: RequestScope, snapshot: Snapshot, monotonic: float, policy: VerdictPolicy
-    ) -> Decision:
-        now = snapshot.generated_at + (monotonic - snapshot.received_at)
+        self, limits: Limits, request: RequestScope | None, snapshot: Snapshot, monotonic: float, policy: VerdictPolicy
+    ) -> Decision | None:
         counting: list[Passes] = []
         for limit in limits:
             terms = limit.terms
-            if not terms.scope.is_any and not terms.scope.covers(request):
-                continue
-            if limit.denies and not _has_begun_anew(limit, now):
+            if not terms.scope.is_any:
+                if request is None:
+                    return None
+                if not terms.scope.covers(request):
+                    continue
+            if limit.denies and not _has_begun_anew(limit, now := snapshot.backend_time(monotonic)):
                 return refuse(limit, None, now=now, docs_url=policy.docs_url)
             if terms.counts_down:
-                passes = self._passes.get(limit.id)
-                if passes is None or passes.limit is not limit:
-                    passes = self._count_of(limit)
-                if passes.is_spent() and not _has_begun_anew(limit, now) and self._is_still_spent(passes, snapshot):
-                    return refuse(limit, passes, now=now, docs_url=policy.docs_url)
+                passes = self._count_of(limit)
+                if passes.total >= passes.room and self._is_still_spent(passes, snapshot, monotonic):
+                    return refuse(limit, passes, now=snapshot.backend_time(monotonic), docs_url=policy.docs_url)
                 counting.append(passes)
-        for passes in counting:
-            passes.add(int(monotonic))
+        _count(counting, int(monotonic))
         return ALLOWED
 
     def _count_of(self, limit: Limit) -> Passes:
         passes = self._passes.get(limit.id)
         if passes is None:
             passes = self._passes[limit.id] = Passes(limit)
-        else:
+        elif passes.limit is not limit:
             passes.follow(limit)
         return passes
 
-    def _is_still_spent(self, passes: Passes, snapshot: Snapshot) -> bool:
+    def _is_still_spent(self, passes: Passes, snapshot: Snapshot, monotonic: float) -> bool:
         passes.forget_before(self._settled_before(snapshot))
-        return passes.is_spent()
+        return passes.is_spent() and not _has_begun_anew(passes.limit, snapshot.backend_time(monotonic))
 
     def _settled_before(self, snapshot: Snapshot) -> float:
         """Return until when a pass is in the snapshot or was not to be counted."""
@@ -152,6 +155,11 @@ class Verdicts:
             passes.forget_before(self._settled_before(snapshot))
             if not passes.total:
                 del self._passes[limit_id]
+
+
+def _count(counting: list[Passes], second: int) -> None:
+    for passes in counting:
+        passes.add(second)
 
 
 def _has_begun_anew(limit: Limit, now: float) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgpack
 import pytest
+from msgspec import structs
 
 from tests.plugin.phases import ALICE, CONSUMER, KONG, RECORDINGS, SERIALIZED, TestNode, mapped, run, spent
 from tollkeeper_kong.engine import Engine
@@ -52,6 +53,12 @@ def test_the_route_is_asked_for_only_where_a_limit_names_routes(node: TestNode) 
     assert run(node.plugin().access()).methods == ["client.get_consumer", "router.get_route"]
     assert run(node.plugin(route_id="route-9").access()).methods == ["client.get_consumer"]
     assert run(node.plugin(route_id="route-9", consumer_id=ALICE).access()).methods == []
+
+
+def test_a_spent_limit_on_everything_refuses_before_kong_is_asked_for_the_route(node: TestNode) -> None:
+    on_a_route = structs.replace(spent(route_ids=("route-2",)), id="lim_2")
+    node.know(mapped(f"consumer:{ALICE}", spent(), on_a_route))
+    assert run(node.plugin().access()).methods == ["client.get_consumer", "response.exit"]
 
 
 def test_a_limit_on_the_request_s_route_refuses_and_one_on_another_does_not(node: TestNode) -> None:
