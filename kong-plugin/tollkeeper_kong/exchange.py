@@ -5,11 +5,15 @@ cannot reach a usage record, whatever a client puts into them.
 """
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from contextlib import suppress
+from typing import Annotated, Any, get_args
 
 import msgspec
 
 Number = int | float
+MOST_COUNT = 10**18
+Count = Annotated[int, msgspec.Meta(ge=0, lt=MOST_COUNT)]
+"""A status or a number of bytes. What is no such number is left out; a fraction is cut off."""
 HeaderValue = str | list[str] | bool
 NOTHING = msgspec.Raw()
 
@@ -23,7 +27,7 @@ class KongRequest(msgspec.Struct, frozen=True, gc=False):
 
     id: str | None = None
     method: str | None = None
-    size: Number | None = None
+    size: Count | None = None
 
 
 class AnswerHeaders(msgspec.Struct, frozen=True, gc=False, rename={"content_type": "content-type"}):
@@ -36,8 +40,8 @@ class AnswerHeaders(msgspec.Struct, frozen=True, gc=False, rename={"content_type
 class KongResponse(msgspec.Struct, frozen=True, gc=False):
     """`response`: what the client got."""
 
-    status: Number | None = None
-    size: Number | None = None
+    status: Count | None = None
+    size: Count | None = None
     headers: AnswerHeaders | None = None
 
 
@@ -56,8 +60,8 @@ class Entity(msgspec.Struct, frozen=True, gc=False):
     name: str | None = None
 
 
-class Consumer(msgspec.Struct, frozen=True, gc=False):
-    """`consumer`: absent when nobody was authenticated."""
+class Consumer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """`consumer`: absent when nobody was authenticated. It stands in the record as it came."""
 
     id: str | None = None
     username: str | None = None
@@ -96,7 +100,7 @@ class Exchange(msgspec.Struct, frozen=True, gc=False):
     tollkeeper: Published | None = None
 
 
-_decoder = msgspec.json.Decoder(Exchange)
+_decode = msgspec.json.Decoder(Exchange).decode
 
 
 def exchange_from_serialize(text: str | bytes) -> Exchange:
@@ -106,7 +110,10 @@ def exchange_from_serialize(text: str | bytes) -> Exchange:
     lose the record: the field is left out. Raises NotAnExchange when there is no request to speak of.
     """
     try:
-        exchange = _read(text)
+        try:
+            exchange = _decode(text)
+        except (msgspec.DecodeError, UnicodeError):
+            exchange = _read_leniently(_clean(text))
     except RecursionError:
         raise NotAnExchange("is nested deeper than Kong writes (1,000)") from None
     if not exchange.request.id:
@@ -121,13 +128,6 @@ def header_text(value: HeaderValue | None) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _read(text: str | bytes) -> Exchange:
-    try:
-        return _decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeError):
-        return _read_leniently(_clean(text))
-
-
 def _clean(text: str | bytes) -> bytes:
     """Replace what is not UTF-8, so that one hostile header cannot make a request unreadable."""
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
@@ -136,7 +136,7 @@ def _clean(text: str | bytes) -> bytes:
 
 def _read_leniently(text: bytes) -> Exchange:
     try:
-        return _decoder.decode(text)
+        return _decode(text)
     except msgspec.ValidationError:
         found = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
@@ -164,10 +164,11 @@ def _keep_if_it_fits(fitting: dict[str, Any], field: msgspec.structs.FieldInfo, 
     if field.type is msgspec.Raw:
         fitting[field.name] = msgspec.Raw(msgspec.json.encode(value))
         return
-    try:
-        fitting[field.name] = msgspec.convert(value, field.type)
-    except msgspec.ValidationError:
-        return
+    whole = int(value) if isinstance(value, float) and abs(value) < MOST_COUNT else None  # Kong's numbers are doubles
+    for candidate in (value, whole):
+        with suppress(msgspec.ValidationError):
+            fitting[field.name] = msgspec.convert(candidate, field.type)
+            return
 
 
 def _is_struct(option: object) -> bool:

@@ -11,11 +11,11 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from tollkeeper_kong.exchange import (
+    MOST_COUNT,
     NOTHING,
     Consumer,
     Exchange,
     KongResponse,
-    Latencies,
     Number,
     Published,
     header_text,
@@ -31,27 +31,19 @@ _MILLISECONDS = [f".{number:03d}Z" for number in range(1000)]
 _COST_DIGITS = Context(prec=12)  # Kong computes cost in binary floats: 3.734999999999999e-05 means 0.00003735
 
 
-class RecordConsumer(msgspec.Struct, frozen=True, gc=False):
-    """Whom Kong authenticated."""
-
-    id: str | UnsetType = UNSET
-    username: str | UnsetType = UNSET
-    custom_id: str | UnsetType = UNSET
-
-
-class RecordLatency(msgspec.Struct, frozen=True, gc=False):
+class RecordLatency(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Milliseconds; a measurement, not part of what identifies the record."""
 
-    request: int | UnsetType = UNSET
-    kong: int | UnsetType = UNSET
-    upstream: int | UnsetType = UNSET
+    request: int | None = None
+    kong: int | None = None
+    upstream: int | None = None
 
 
-class RecordBytes(msgspec.Struct, frozen=True, gc=False):
+class RecordBytes(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Bytes on the client's wire, headers included."""
 
-    request: int | UnsetType = UNSET
-    response: int | UnsetType = UNSET
+    request: int | None = None
+    response: int | None = None
 
 
 class RecordLlm(msgspec.Struct, frozen=True, gc=False):
@@ -75,32 +67,31 @@ class RecordRefusal(msgspec.Struct, frozen=True, gc=False):
     limit_id: str | UnsetType = UNSET
 
 
-class RecordData(msgspec.Struct, frozen=True, gc=False):
+class RecordData(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What is known of the request; what is not known is left out."""
 
-    route: str | UnsetType = UNSET
-    service: str | UnsetType = UNSET
-    method: str | UnsetType = UNSET
-    status: int | UnsetType = UNSET
-    origin: str | UnsetType = UNSET
-    consumer: RecordConsumer | UnsetType = UNSET
-    credential: str | UnsetType = UNSET
-    latency_ms: RecordLatency | UnsetType = UNSET
-    bytes: RecordBytes | UnsetType = UNSET
-    llm: RecordLlm | UnsetType = UNSET
-    refused: RecordRefusal | UnsetType = UNSET
-    would_refuse: RecordRefusal | UnsetType = UNSET
+    route: str | None = None
+    service: str | None = None
+    method: str | None = None
+    status: int | None = None
+    origin: str | None = None
+    consumer: Consumer | None = None
+    credential: str | None = None
+    latency_ms: RecordLatency | None = None
+    bytes: RecordBytes | None = None
+    llm: RecordLlm | None = None
+    refused: RecordRefusal | None = None
+    would_refuse: RecordRefusal | None = None
 
 
-class UsageRecord(msgspec.Struct, frozen=True, gc=False):
+class UsageRecord(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag_field="specversion", tag="1.0"):
     """A CloudEvent."""
 
-    specversion: str
     id: str
     source: str
     type: str
     subject: str
-    time: str | UnsetType
+    time: str | None
     data: RecordData
 
 
@@ -115,32 +106,31 @@ def usage_record(exchange: Exchange, *, node: str, llm: LlmUsage | None = None, 
     """
     request, response, consumer = exchange.request, exchange.response, exchange.consumer
     route, service, origin, published = exchange.route, exchange.service, exchange.source, exchange.tollkeeper
+    credential, latencies = exchange.credential, exchange.latencies
     assert request.id, "exchange_from_serialize refuses a request without an id"
-    # this is most of what the plugin costs: fields by position, no call for what most requests do not have
+    # this is most of what the plugin costs: fields by position, no call and no copy for what most requests do not have
     data = RecordData(
-        ((route.name or route.id or UNSET) if route else UNSET),
-        ((service.name or service.id or UNSET) if service else UNSET),
-        request.method[:LONGEST_METHOD] if request.method else UNSET,
-        _whole(response.status) if response else UNSET,
-        origin or UNSET,
-        RecordConsumer(consumer.id, consumer.username or UNSET, consumer.custom_id or UNSET)
+        (route.name or route.id or None) if route else None,
+        (service.name or service.id or None) if service else None,
+        request.method[:LONGEST_METHOD] if request.method else None,
+        response.status if response else None,
+        origin or None,
+        (consumer if consumer.username != "" != consumer.custom_id else _without_empty(consumer))
         if consumer and consumer.id
-        else UNSET,
-        (exchange.credential and exchange.credential.id) or UNSET,
-        _latency(exchange.latencies),
-        RecordBytes(_whole(request.size), _whole(response.size) if response else UNSET),
-        UNSET if llm is None and published is None and exchange.ai is NOTHING else _llm(exchange, llm),
-        _refusal(response) if origin == "kong" and response else UNSET,
-        _would_refuse(published) if published else UNSET,
+        else None,
+        (credential.id or None) if credential else None,
+        _latency(latencies.request, latencies.kong, latencies.proxy) if latencies else None,
+        RecordBytes(request.size, response.size if response else None),
+        None if llm is None and published is None and exchange.ai is NOTHING else _llm(exchange, llm),
+        _refusal(response) if origin == "kong" and response else None,
+        _would_refuse(published) if published else None,
     )
-    subject = subject or (published and published.subject) or subject_of(consumer)
+    if published and not subject:
+        subject = published.subject
+    if not subject:
+        subject = f"consumer:{consumer.id}" if consumer and consumer.id else ANONYMOUS
     time = _time(exchange.started_at)
-    return _encode(UsageRecord("1.0", request.id, f"kong/{node}", "kong.request", subject, time, data))
-
-
-def subject_of(consumer: Consumer | None) -> str:
-    """Return whom the event is attributed to."""
-    return f"consumer:{consumer.id}" if consumer and consumer.id else ANONYMOUS
+    return _encode(UsageRecord(request.id, f"kong/{node}", "kong.request", subject, time, data))
 
 
 def plain_decimal(value: Number) -> str | None:
@@ -151,11 +141,11 @@ def plain_decimal(value: Number) -> str | None:
     return format(_COST_DIGITS.plus(amount).normalize(), "f")
 
 
-def _time(started_at: Number | None) -> str | UnsetType:
+def _time(started_at: Number | None) -> str | None:
     if started_at is None or not 0 <= started_at <= _LAST_INSTANT_MS:
-        return UNSET
-    seconds, milliseconds = divmod(int(started_at), 1000)
-    return _second(seconds) + _MILLISECONDS[milliseconds]
+        return None
+    instant = int(started_at)
+    return _second(instant // 1000) + _MILLISECONDS[instant % 1000]
 
 
 @lru_cache(maxsize=256)
@@ -164,42 +154,40 @@ def _second(seconds: int) -> str:
     return (_EPOCH + timedelta(seconds=seconds)).isoformat().removesuffix("+00:00")
 
 
-def _whole(value: Number | None) -> int | UnsetType:
-    if type(value) is int:
-        return value if 0 <= value < 10**18 else UNSET
-    return UNSET if value is None or not 0 <= value < 10**18 else int(value)
-
-
-def _latency(latencies: Latencies | None) -> RecordLatency | UnsetType:
-    return UNSET if latencies is None else _shared_latency(latencies.request, latencies.kong, latencies.proxy)
-
-
 @lru_cache(maxsize=4096)
-def _shared_latency(request: Number | None, kong: Number | None, upstream: Number | None) -> RecordLatency:
+def _latency(request: Number | None, kong: Number | None, upstream: Number | None) -> RecordLatency:
     """Return the same object for the few small numbers that nearly all requests have."""
     return RecordLatency(_whole(request), _whole(kong), _whole(upstream))
 
 
-def _refusal(response: KongResponse) -> RecordRefusal | UnsetType:
+def _whole(value: Number | None) -> int | None:
+    return None if value is None or not 0 <= value < MOST_COUNT else int(value)
+
+
+def _without_empty(consumer: Consumer) -> Consumer:
+    return Consumer(consumer.id, consumer.username or None, consumer.custom_id or None)
+
+
+def _refusal(response: KongResponse) -> RecordRefusal | None:
     """Read our own refusal from the header of Kong's own answer; an upstream cannot forge it: its source is another."""
     if response.headers is None or response.headers.refused is None:
-        return UNSET
+        return None
     code, _, limit_id = header_text(response.headers.refused).partition(" ")
-    return RecordRefusal(code, limit_id if limit_id not in {"", "-"} else UNSET) if code else UNSET
+    return RecordRefusal(code, limit_id if limit_id not in {"", "-"} else UNSET) if code else None
 
 
-def _would_refuse(published: Published) -> RecordRefusal | UnsetType:
+def _would_refuse(published: Published) -> RecordRefusal | None:
     shadow = published.would_refuse
     if shadow is None or not shadow.code:
-        return UNSET
+        return None
     return RecordRefusal(shadow.code, shadow.limit_id or UNSET)
 
 
-def _llm(exchange: Exchange, read: LlmUsage | None) -> RecordLlm | UnsetType:
+def _llm(exchange: Exchange, read: LlmUsage | None) -> RecordLlm | None:
     logged, cost = kong_llm(exchange.ai, stream=_streamed(exchange))
     exact = read or our_llm(exchange.tollkeeper)
     if exact is None or (exact.estimated and logged and logged.output_tokens):  # of two estimates, Kong saw more
-        return _record_llm(logged, cost) if logged else UNSET
+        return _record_llm(logged, cost) if logged else None
     if logged:
         cost = None if _counts(exact) != _counts(logged) else cost  # Kong's cost is of the counts that it saw
         exact = msgspec.structs.replace(

@@ -297,3 +297,15 @@ def test_a_field_of_an_unexpected_type_is_left_out_and_the_record_kept(change: d
     record = record_of(recorded("keyauth") | change)
     assert record["id"] == "57c5356d2ee54e1943c9142d2181aa70"
     assert record["data"]["method"] == "GET"
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [(161.0, 161), (161.9, 161), (0, 0), (-1, None), (1e18, None), ("161", None), (True, None)],
+)
+def test_a_size_is_a_whole_number_of_bytes_and_a_fraction_is_cut_off(size: object, expected: int | None) -> None:
+    serialized = recorded("keyauth")
+    serialized["request"]["size"] = size
+    record = record_of(serialized)
+    assert record["data"]["bytes"].get("request") == expected
+    assert record["data"]["consumer"]["username"] == "alice", "all else is as ever"
