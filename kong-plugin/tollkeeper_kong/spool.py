@@ -42,11 +42,14 @@ class Spool:
         self._disk = SpoolWriter(directory, self._space, tuning, fsync=fsync, when_full=when_full)
         self.counters = self._disk.counters
         self._queue: deque[bytes] = deque()
+        self._memory_bytes = tuning.memory_bytes
+        self._is_picky = self._denies
+        """Whether each record is looked at: under the policy `deny`, and once the spool closes."""
         self._bytes_in = 0  # written by the caller's thread alone
         self._bytes_out = 0  # written by the writer's thread alone
         self._told_dropped = 0
         self._retry_seconds = 0.0
-        self._is_idle = False
+        self._is_idle = self._was_busy = False
         self._is_closing = threading.Event()
         self._give_up_at = float("inf")
         self._flush_waiters = 0
@@ -58,16 +61,11 @@ class Spool:
     def append(self, record: bytes) -> bool:
         """Take a record; False if it was dropped, which is counted. Never waits for the disk."""
         size = len(record)
-        waiting = self._bytes_in - self._bytes_out + size
-        if (self._denies or waiting > self._tuning.memory_bytes) and not self._has_room(size):
+        bytes_in = self._bytes_in + size
+        has_doubt = bytes_in - self._bytes_out > self._memory_bytes or size > MOST_RECORD_BYTES or self._is_picky
+        if has_doubt and not self._has_room(size):
             return False
-        if size > MOST_RECORD_BYTES:
-            self.counters.dropped_size += 1
-            return False
-        if self._is_closing.is_set():
-            self.counters.dropped_close += 1
-            return False
-        self._bytes_in += size
+        self._bytes_in = bytes_in
         self._queue.append(record)
         self.counters.accepted += 1
         if self._is_idle:
@@ -78,7 +76,7 @@ class Spool:
     @property
     def is_full(self) -> bool:
         """Whether a caller whose policy is `deny` should refuse: nine tenths of the cap or of the memory are taken."""
-        return self._space.is_nearly_full or self._bytes_in - self._bytes_out > self._tuning.memory_bytes * 9 // 10
+        return self._space.is_nearly_full or self._bytes_in - self._bytes_out > self._memory_bytes * 9 // 10
 
     @property
     def is_failing(self) -> bool:
@@ -107,15 +105,22 @@ class Spool:
         """Take no more, write what is there, close the segment; False if records had to be given up."""
         self._give_up_at = time.monotonic() + timeout_seconds
         self._is_closing.set()
+        self._is_picky = True
         self._wake.set()
         self._thread.join(timeout_seconds + 1.0)
         return self.counters.spooled == self.counters.accepted and not self._thread.is_alive()
 
     def _has_room(self, size: int) -> bool:
+        if size > MOST_RECORD_BYTES:
+            self.counters.dropped_size += 1
+            return False
+        if self._is_closing.is_set():
+            self.counters.dropped_close += 1
+            return False
         if self._denies and self._space.is_over:
             self.counters.dropped_full += 1
             return False
-        if self._bytes_in - self._bytes_out + size > self._tuning.memory_bytes:
+        if self._bytes_in - self._bytes_out + size > self._memory_bytes:
             self.counters.dropped_memory += 1
             return False
         return True
@@ -124,7 +129,9 @@ class Spool:
         """The writer thread, until the spool is closed and all is written."""
         while not self._is_closing.is_set() or self._queue or self._disk.held:
             self._wait_for_records()
-            self._keep(self._take_group())
+            group = self._take_group()
+            self._was_busy = bool(group)
+            self._keep(group)
             self._disk.do_what_is_due()
             self._tell_drops()
         self._disk.end_segment()
@@ -134,13 +141,14 @@ class Spool:
         return self._is_closing.is_set() or (self._flush_waiters > 0 and self._disk.held > 0)
 
     def _wait_for_records(self) -> None:
-        if not self._queue:
+        if not self._queue and not self._was_busy:
             self._wake.clear()
             self._is_idle = True
             if not self._queue and not self._is_hurried():  # one may have come before we were idle
                 self._wake.wait(self._disk.seconds_until_due())
             self._is_idle = False
-        if self._queue and not self._flush_waiters and not self._is_closing.is_set():
+        # where records have just come more will: to be woken for the first of them would cost a switch of threads more
+        if (self._queue or self._was_busy) and not self._flush_waiters and not self._is_closing.is_set():
             time.sleep(self._tuning.group_seconds)
 
     def _take_group(self) -> list[bytes]:

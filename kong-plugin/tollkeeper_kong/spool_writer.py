@@ -25,7 +25,7 @@ class SpoolTuning:
     segment_seconds: float = 60.0
     group_seconds: float = 0.005
     """How long a group gathers records before it is written: about what a kill -9 can take."""
-    sync_seconds: float = 0.01
+    sync_seconds: float = 0.02
     """Between two syncs under the policy `group`; what was written meanwhile shares the next. What power can take."""
     interval_seconds: float = 1.0
     """Between two syncs under the policy `interval`."""
