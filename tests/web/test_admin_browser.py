@@ -112,6 +112,7 @@ def open_page(page: Page, address: str, path: str) -> None:
     if path == MOVE_REVIEW:
         page.get_by_role("button", name="See what changes").click()
         page.get_by_role("heading", name="What changes").wait_for()
+    page.evaluate("document.querySelectorAll('.folded details').forEach(one => { one.open = true })")
     if page.locator("[data-chart]").count():
         page.locator("figure canvas").wait_for()
     if path == "/admin/":
@@ -166,14 +167,22 @@ def test_pages_load_nothing_from_elsewhere_and_break_no_policy(chromium: Browser
     assert [url for url in asked if not url.startswith(address)] == []
 
 
-def test_no_page_is_wider_than_a_small_phone(chromium: Browser, address: str, signed_in: Any) -> None:
-    with closing(open_context(chromium, signed_in, viewport={"width": 375, "height": 700})) as context:
+TOO_WIDE = "[...document.querySelectorAll('.card')].filter(one => one.scrollWidth > one.clientWidth).length"
+
+
+def test_no_page_is_wider_than_its_screen_and_no_table_than_its_card(
+    chromium: Browser, address: str, signed_in: Any
+) -> None:
+    with closing(open_context(chromium, signed_in)) as context:
         page = context.new_page()
-        widths = {}
+        found = {}
         for path in PAGES:
+            page.set_viewport_size({"width": 375, "height": 700})
             open_page(page, address, path)
-            widths[path] = page.evaluate("document.documentElement.scrollWidth")
-    assert widths == dict.fromkeys(PAGES, 375)
+            for width in (375, 1280):
+                page.set_viewport_size({"width": width, "height": 700})
+                found[path, width] = (page.evaluate("document.documentElement.scrollWidth"), page.evaluate(TOO_WIDE))
+    assert found == {(path, width): (width, 0) for path in PAGES for width in (1280, 375)}
 
 
 def test_one_signs_in_and_skips_to_the_content_by_keyboard_alone(chromium: Browser, address: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.scenarios.story import Story
-from tests.web.visitor import Visitor
+from tests.web.visitor import Visitor, text_of
 from tollkeeper.storage.session import Database
 
 KeyFor = Callable[..., dict[str, str]]
@@ -77,7 +77,8 @@ def test_a_credit_note_is_issued_and_voided_on_the_invoices_page(ada: Visitor) -
     assert "CN-000001" in page
     # 129.48 - 100.00
     assert "Still due €29.48" in page
-    ada.submit(f"{on}/credit-notes", on=on, **form | {"amount": "29.49", "key": "form-2"})
-    assert "Not done: /amount: has to be more than zero and at most 29.48" in ada.text(on)
+    refused = ada.submit(f"{on}/credit-notes", on=on, **form | {"amount": "29.49", "key": "form-2"})
+    assert refused.status_code == 422
+    assert "Not done: /amount: has to be more than zero and at most 29.48" in text_of(refused)
     ada.submit(f"{on}/credit-notes/CN-000001/void", on=on)
     assert "Still due €129.48" in ada.text(on)

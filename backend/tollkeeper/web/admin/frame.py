@@ -30,18 +30,28 @@ from tollkeeper.web.admin import (
 from tollkeeper.web.context import web_context
 from tollkeeper.web.errors import Problem
 
-# In the order of the navigation: endpoint, label.
+# In the order of the navigation: a heading ("" for none), then endpoint and label of each page below it.
 NAVIGATION = (
-    ("admin.today.show", "Today"),
-    ("admin.customers.show_list", "Customers"),
-    ("admin.unmapped.show", "Unmapped traffic"),
-    ("admin.usage.show", "Usage"),
-    ("admin.plans.show_list", "Plans"),
-    ("admin.invoices.show_list", "Invoices"),
-    ("admin.nodes.show_list", "Gateway nodes"),
-    ("admin.api_keys.show_list", "API keys"),
-    ("admin.audit_log.show", "Audit log"),
-    ("admin.health.show", "Settings and health"),
+    (
+        "",
+        (
+            ("admin.today.show", "Today"),
+            ("admin.customers.show_list", "Customers"),
+            ("admin.unmapped.show", "Unmapped traffic"),
+            ("admin.usage.show", "Usage"),
+        ),
+    ),
+    ("What is sold", (("admin.plans.show_list", "Plans"),)),
+    ("Billing", (("admin.invoices.show_list", "Invoices"),)),
+    (
+        "Operation",
+        (
+            ("admin.nodes.show_list", "Gateway nodes"),
+            ("admin.api_keys.show_list", "API keys"),
+            ("admin.audit_log.show", "Audit log"),
+            ("admin.health.show", "Settings and health"),
+        ),
+    ),
 )
 PAGES = (
     sign_in,

@@ -1,6 +1,7 @@
 """What is done to an issued invoice on its page: a payment recorded, given up on, voided, sent."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 from typing import TypeVar
@@ -18,8 +19,10 @@ from tollkeeper.invoices.mail import ask_for_mail
 from tollkeeper.invoices.pay import PaymentDraft, mark_uncollectible, record_payment
 from tollkeeper.invoices.reading import get_invoice
 from tollkeeper.money import parse_minor
+from tollkeeper.storage.ids import new_id
 from tollkeeper.web.actor import acting_admin
 from tollkeeper.web.admin.forms import Form
+from tollkeeper.web.admin.invoices import invoice_page
 from tollkeeper.web.context import transaction, web_context
 
 Chosen = TypeVar("Chosen", bound=StrEnum)
@@ -41,7 +44,7 @@ def pay(number: str) -> ResponseReturnValue:
         )
         return record_payment(session, number, draft, by=acting_admin(), now=now)
 
-    return do(number, "The payment is recorded.", act)
+    return do(number, "The payment is recorded.", act, name="pay")
 
 
 @blueprint.post("/give-up")
@@ -85,7 +88,7 @@ def take_back(number: str) -> ResponseReturnValue:
         )
         return issue_credit_note(session, number, draft, by=acting_admin(), now=now)
 
-    return do(number, "The credit note is issued.", act)
+    return do(number, "The credit note is issued.", act, name="take_back")
 
 
 @blueprint.post("/credit-notes/<note>/void")
@@ -117,13 +120,15 @@ def _choice(kind: type[Chosen], text: str, path: str) -> Chosen:
     return kind(text)
 
 
-def do(number: str, done: str, act: Callable[[Session, datetime], object]) -> ResponseReturnValue:
-    """Do an act on an invoice and show it again, with what was done or why not."""
+def do(number: str, done: str, act: Callable[[Session, datetime], object], *, name: str = "") -> ResponseReturnValue:
+    """Do an act on an invoice and show it again; if refused, with why and what was typed into form `name`."""
     try:
         with transaction() as session:
             act(session, web_context().clock.now())
     except (InvalidInput, Conflict) as error:
         flash(f"Not done: {error.message}", "bad")
-    else:
-        flash(done)
+        form = Form.of(request.form)
+        form = replace(form, texts={**form.texts, "key": form.text("key") or new_id("form")})
+        return invoice_page(number, form.with_errors(error), failed=name), 422
+    flash(done)
     return redirect(url_for("admin.invoices.show", id_or_number=number))

@@ -61,6 +61,11 @@ def show_pdf(id_or_number: str) -> Response:
 @blueprint.get("/<id_or_number>")
 def show(id_or_number: str) -> ResponseReturnValue:
     """Show one invoice: lines by who used it, sub-totals, the total, Stripe."""
+    return invoice_page(id_or_number, Form(texts={"key": new_id("form")}))
+
+
+def invoice_page(id_or_number: str, form: Form, *, failed: str = "") -> str:
+    """Render an invoice; `failed` names the act whose form is shown again, with what is wrong in it."""
     with snapshot() as session:
         invoice = get_invoice(session, id_or_number)
         lines = list_lines(session, invoice.id)
@@ -91,6 +96,8 @@ def show(id_or_number: str) -> ResponseReturnValue:
         can_be_given_up=invoice.status in OPEN_STATUSES,
         can_be_voided=InvoiceStatus.VOID in MAY_BECOME[InvoiceStatus(invoice.status)]
         and not (invoice.amount_paid_minor or invoice.amount_credited_minor),
-        form=Form(texts={"key": new_id("form")}),
+        form=form,
+        blank=Form(),
+        failed=failed,
         stripe_link=dashboard_link(invoice),
     )

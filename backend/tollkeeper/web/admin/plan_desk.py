@@ -131,4 +131,5 @@ def _read(text: str) -> PlanSpec:
 def _draft_page(key: str, form: Form, error: InvalidInput | Conflict | None = None) -> str:
     fields = error.fields if isinstance(error, InvalidInput) else ()
     message = error.message if error is not None and not fields else None
+    form = form if error is None else form.with_errors(error)
     return render_template("admin/plan_draft.html", key=key, form=form, wrong=fields, message=message)

@@ -16,6 +16,7 @@ from tollkeeper.catalog.versions import spec_of
 from tollkeeper.customers.customers import get_customer
 from tollkeeper.errors import Conflict, InvalidInput, NotFound
 from tollkeeper.rating.decimals import read_decimal
+from tollkeeper.rating.flat import FlatPrice
 from tollkeeper.subscriptions.add_ons import AddOnDraft, attach, set_add_on_quantity
 from tollkeeper.subscriptions.cancel import cancel
 from tollkeeper.subscriptions.change_plan import change_plan
@@ -23,7 +24,7 @@ from tollkeeper.subscriptions.changing import When, get_subscription
 from tollkeeper.subscriptions.held_cards import HeldCard, held_at
 from tollkeeper.subscriptions.migrate import migrate
 from tollkeeper.subscriptions.override import OverrideDraft, override
-from tollkeeper.subscriptions.pause import pause
+from tollkeeper.subscriptions.pause import pause, resume
 from tollkeeper.subscriptions.planned import planned_acts
 from tollkeeper.subscriptions.set_quantity import set_quantity
 from tollkeeper.subscriptions.state import SubscriptionState, state_of
@@ -76,7 +77,7 @@ def act(key: str, subscription_id: str, act: str) -> ResponseReturnValue:
             FORMS[act](session, form, subscription_id, web_context().clock.now())
     except (InvalidInput, Conflict, NotFound) as error:
         flash(f"Nothing was changed: {error.message}", "bad")
-        return _page(key, subscription_id, form), 422
+        return _page(key, subscription_id, form.with_errors(error), failed=act), 422
     flash("Done.")
     return redirect(url_for("admin.subscription.show", key=key, subscription_id=subscription_id))
 
@@ -120,6 +121,10 @@ def _pause(session: Session, form: Form, subscription_id: str, now: datetime) ->
     pause(session, subscription_id, at=_when(form), until=read_instant(form, "until"), now=now)
 
 
+def _resume(session: Session, form: Form, subscription_id: str, now: datetime) -> None:  # noqa: ARG001  # one of FORMS
+    resume(session, subscription_id, now=now)
+
+
 def _cancel(session: Session, form: Form, subscription_id: str, now: datetime) -> None:
     is_credited = form.text("credit") != "no"
     cancel(session, subscription_id, at=_when(form), now=now, is_credited=is_credited)
@@ -152,6 +157,7 @@ FORMS: dict[str, Callable[[Session, Form, str, datetime], None]] = {
     "migrate": _migrate,
     "quantity": _set_quantity,
     "hold": _pause,
+    "resume": _resume,
     "end": _cancel,
     "add-on": _attach,
     "add-on-quantity": _set_add_on,
@@ -159,7 +165,8 @@ FORMS: dict[str, Callable[[Session, Form, str, datetime], None]] = {
 }
 
 
-def _page(key: str, subscription_id: str, form: Form) -> str:
+def _page(key: str, subscription_id: str, form: Form, *, failed: str = "") -> str:
+    """Render the page; `failed` names the act whose form is shown again, open, with what is wrong in it."""
     now = web_context().clock.now()
     with snapshot() as session:
         subscription = _own(session, key, subscription_id)
@@ -179,7 +186,10 @@ def _page(key: str, subscription_id: str, form: Form) -> str:
             overrides=timeline.overrides,
             plans=sold_plans(session, subscription.currency),
             add_ons_sold=_add_ons_sold(session, subscription.currency),
+            seat_cards=_seat_cards(timeline, now),
             form=form,
+            blank=Form(),
+            failed=failed,
         )
 
 
@@ -192,6 +202,11 @@ def _stretch(session: Session, segment: Segment) -> Stretch:
 def _cards(timeline: Timeline, now: datetime) -> list[ShownCard]:
     currency = timeline.subscription.currency
     return [ShownCard(describe_card(one.card, currency), one) for one in held_at(timeline, now)]
+
+
+def _seat_cards(timeline: Timeline, now: datetime) -> list[str]:
+    held = (one for one in held_at(timeline, now) if not one.is_of_add_on)
+    return [one.card.key for one in held if isinstance(one.card.price, FlatPrice)]
 
 
 def _add_ons_sold(session: Session, currency: str) -> list[Plan]:
