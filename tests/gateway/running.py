@@ -15,6 +15,7 @@ from tests.gateway.plugin_rpc import PluginServer
 from tests.gateway.plugins import ExternalPlugin, PluginSet
 from tests.gateway.proxy import Gateway
 from tests.gateway.upstreams import build_app
+from tests.waiting import PATIENCE_SECONDS
 
 ROUTES = """
 _format_version: "3.0"
@@ -142,7 +143,7 @@ async def running_gateway(
     upstream: int,
     socket: Path | None = None,
     file_log: Path | None = None,
-    read_timeout: float = 5.0,
+    read_timeout: float = PATIENCE_SECONDS,
     seq: int = 1,
     workers: int = 1,
 ) -> AsyncIterator[tuple[Gateway, int]]:
@@ -185,7 +186,7 @@ async def get(port: int, target: str, **headers: str) -> tuple[int, dict[str, st
     return int(first.split()[1]), found, body
 
 
-async def eventually(condition: Callable[[], object], *, seconds: float = 5.0) -> None:
+async def eventually(condition: Callable[[], object], *, seconds: float = PATIENCE_SECONDS) -> None:
     """Wait until a condition holds; fails the test if it never does."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not condition():

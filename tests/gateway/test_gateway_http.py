@@ -281,7 +281,7 @@ def started(tmp_path: Path) -> Any:
     yield start
     for one in running:
         one.terminate()
-        one.communicate(timeout=10)
+        one.communicate(timeout=60)
 
 
 def test_the_command_serves_kong_yml_with_a_stock_plugin_server(started: Any, tmp_path: Path) -> None:
@@ -315,11 +315,11 @@ def test_the_command_serves_kong_yml_with_a_stock_plugin_server(started: Any, tm
         assert asyncio.run(get(port, "/flights", apikey="demo-nimbus-app"))[0] == 200
         assert asyncio.run(get(port, "/flights", apikey="demo-hobby-pilot"))[0] == 429
         gateway.send_signal(signal.SIGTERM)
-        printed, _ = gateway.communicate(timeout=10)
+        printed, _ = gateway.communicate(timeout=60)
         assert json.loads(printed)["counters"]["requests"] == 2
     finally:
         server.terminate()
-        server.wait(timeout=10)
+        server.wait(timeout=60)
     assert [entry["response"]["status"] for entry in lines(tmp_path / "log")] == [200, 429]
     assert lines(tmp_path / "records.json") == lines(tmp_path / "log"), "both captures see the same"
 
@@ -328,7 +328,7 @@ def test_the_command_names_what_is_wrong_with_the_configuration(tmp_path: Path) 
     (tmp_path / "kong.yml").write_text('_format_version: "3.0"\nplugins: [{name: ai-proxy}]\n')
     ended = subprocess.run(
         [sys.executable, "-m", "tests.gateway", "--config", str(tmp_path / "kong.yml")],
-        cwd=ROOT, capture_output=True, text=True, timeout=30, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert ended.returncode == 1
     assert "plugins[0].name: the tests' gateway has no plugin 'ai-proxy'" in ended.stderr

@@ -14,6 +14,8 @@ from typing import Any, Self
 
 import msgpack
 
+from tests.waiting import PATIENCE_SECONDS
+
 ROOT = Path(__file__).parent.parent.parent
 SCENARIOS = Path(__file__).parent / "scenario_server.py"
 
@@ -21,7 +23,7 @@ SCENARIOS = Path(__file__).parent / "scenario_server.py"
 class Rpc:
     """One connection of Kong's pool."""
 
-    def __init__(self, path: Path, *, timeout: float = 5.0) -> None:
+    def __init__(self, path: Path, *, timeout: float = PATIENCE_SECONDS) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(timeout)
         try:
@@ -91,9 +93,9 @@ class ServerProcess:
     def pid(self) -> int:
         return self.process.pid
 
-    def connect(self, *, timeout: float = 5.0) -> Rpc:
+    def connect(self, *, timeout: float = PATIENCE_SECONDS) -> Rpc:
         """Connect, waiting for the server to be up; raises RuntimeError if it has ended instead."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
                 return Rpc(self.socket_path, timeout=timeout)
@@ -104,18 +106,18 @@ class ServerProcess:
                     raise
                 time.sleep(0.02)
 
-    def stop(self, number: int = signal.SIGTERM, *, seconds: float = 10.0) -> int:
+    def stop(self, number: int = signal.SIGTERM, *, seconds: float = PATIENCE_SECONDS) -> int:
         self.process.send_signal(number)
         return self.process.wait(seconds)
 
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait()
         self.output.close()
 
 
-def connect(path: Path, *, timeout: float = 5.0, within: float = 10.0) -> Rpc:
+def connect(path: Path, *, timeout: float = PATIENCE_SECONDS, within: float = PATIENCE_SECONDS) -> Rpc:
     """Connect, waiting for the server to be up."""
     deadline = time.monotonic() + within
     while True:
@@ -136,16 +138,6 @@ def server(folder: Path, *arguments: str, environment: dict[str, str] | None = N
         yield process
     finally:
         process.close()
-
-
-def wait_until(condition: Any, seconds: float = 5.0) -> bool:
-    """Say whether the condition came true in time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return bool(condition())
 
 
 def threads_of(pid: int) -> int:

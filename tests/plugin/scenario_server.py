@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+import gevent.event
 from kong_pdk.cli import start_dedicated_server
 from kong_pdk.server import PluginServer
 
@@ -24,6 +25,7 @@ from tollkeeper_kong.server import Server, ServerOptions
 
 ECHO = "kong.request.get_header"
 BIG = "x" * (8 << 20)
+RELEASED = gevent.event.Event()
 
 
 def note_the_end() -> None:
@@ -65,7 +67,7 @@ class StockPlugin:
         kong.service.request.set_header("x", kong.request.get_header("x"))
 
     def wait_first(self, kong: Any) -> None:
-        gevent.sleep(3)
+        gevent.sleep(60)
         kong.request.get_header("x")
 
     def send_much(self, kong: Any) -> None:
@@ -113,9 +115,14 @@ class OurPlugin:
         value = yield Call(ECHO, "x")
         yield Call("kong.service.request.set_header", "x", value)
 
-    def wait_first(self) -> Steps:
-        gevent.sleep(3)
+    def wait_for_release(self) -> Steps:
+        RELEASED.wait()
         yield Call(ECHO, "x")
+
+    def release(self) -> Steps:
+        RELEASED.set()
+        return
+        yield
 
     def send_much(self) -> Steps:
         yield Call(ECHO, BIG)

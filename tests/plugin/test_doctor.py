@@ -58,7 +58,7 @@ def test_a_sound_house_is_found_sound(tmp_path: Path, backend: BackendStub) -> N
                 cwd=ROOT,
                 capture_output=True,
                 text=True,
-                timeout=30,
+                timeout=60,
                 check=False,
             )
             assert found.returncode == 0, found.stdout + found.stderr
@@ -68,7 +68,7 @@ def test_a_sound_house_is_found_sound(tmp_path: Path, backend: BackendStub) -> N
                 ["ok", "backend"], ["ok", "clock"],
             ]  # fmt: skip
             quick = subprocess.run(
-                [*command, "doctor", "--quick", *common], cwd=ROOT, capture_output=True, timeout=30, check=False
+                [*command, "doctor", "--quick", *common], cwd=ROOT, capture_output=True, timeout=60, check=False
             )
             assert quick.returncode == 0
         finally:
@@ -77,7 +77,7 @@ def test_a_sound_house_is_found_sound(tmp_path: Path, backend: BackendStub) -> N
 
 def test_the_health_check_fails_without_a_server(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tollkeeper_kong", "doctor", "--quick", "--socket", str(tmp_path / "none.sock")]
-    assert subprocess.run(command, cwd=ROOT, capture_output=True, timeout=30, check=False).returncode == 1
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False).returncode == 1
 
 
 def test_a_missing_socket_a_file_in_its_place_and_a_dead_one_are_told_apart(tmp_path: Path) -> None:

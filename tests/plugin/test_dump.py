@@ -30,7 +30,7 @@ def fields() -> Iterator[tuple[str, dict[str, Any]]]:
 
 def test_the_command_prints_the_json_list_that_kong_reads() -> None:
     command = [sys.executable, "-m", "tollkeeper_kong", "--dump"]
-    printed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, timeout=30)
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, timeout=60)
     (info,) = json.loads(printed.stdout)
     assert list(info) == ["Name", "Phases", "Priority", "Version", "Schema"]
     assert (info["Name"], info["Priority"]) == ("tollkeeper", 907)
@@ -48,15 +48,15 @@ def test_the_dump_has_the_shape_of_kong_pdk_s_own() -> None:
 @pytest.mark.parametrize("command", ["serve", "ship", "follow", "doctor"])
 def test_every_command_explains_itself(command: str) -> None:
     arguments = [sys.executable, "-m", "tollkeeper_kong", command, "--help"]
-    printed = subprocess.run(arguments, cwd=ROOT, capture_output=True, check=True, timeout=30)
+    printed = subprocess.run(arguments, cwd=ROOT, capture_output=True, check=True, timeout=60)
     assert b"Usage:" in printed.stdout
 
 
 def test_kong_pdk_s_own_flags_are_taken() -> None:
     code = "import kong_pdk.cli as c, sys; sys.argv[1:] = ['--help']; c.parse(dedicated=True)"
-    theirs = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, check=True, timeout=30)
+    theirs = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, check=True, timeout=60)
     ours = subprocess.run(
-        [sys.executable, "-m", "tollkeeper_kong", "--help"], cwd=ROOT, capture_output=True, check=True, timeout=30
+        [sys.executable, "-m", "tollkeeper_kong", "--help"], cwd=ROOT, capture_output=True, check=True, timeout=60
     )
     wanted = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", theirs.stdout.decode().partition("options:")[2]))
     assert len(wanted) >= 14

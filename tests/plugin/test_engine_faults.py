@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.plugin.rpc_client import ROOT, SCENARIOS, ServerProcess, connect, server, threads_of, wait_until
+from tests.plugin.rpc_client import ROOT, SCENARIOS, Rpc, ServerProcess, connect, server, threads_of
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
-SOON = 1.0  # seconds after which an answer that takes milliseconds counts as none
+SOON = 1.0  # seconds after which the stock server's answer counts as none
 
 Start = Callable[..., ServerProcess]
 
@@ -36,7 +37,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
         context.__exit__(None, None, None)
 
 
-def hangs(call: Callable[[], object]) -> bool:
+def hangs(kong: Rpc, call: Callable[[], object]) -> bool:
+    """Say whether a call is not answered."""
+    kong.socket.settimeout(SOON)
     try:
         call()
     except TimeoutError:
@@ -57,11 +60,11 @@ def test_an_exception_before_the_first_call_ends_the_event_and_nothing_else(star
 @pytest.mark.parametrize("mode", [[], ["-g"]], ids=["threads", "gevent"])
 def test_on_the_stock_server_it_locks_every_event_of_every_instance(start: Start, mode: list[str]) -> None:
     stock = start("stock", *mode)
-    with stock.connect(timeout=SOON) as kong, stock.connect(timeout=SOON) as other:
+    with stock.connect() as kong, stock.connect() as other:
         bad, good = kong.start(access="raise_at_once"), kong.start(access="nothing")
         assert other.event(good)["Data"] == "ret"
-        assert hangs(lambda: kong.event(bad))
-        assert hangs(lambda: other.event(good))
+        assert hangs(kong, lambda: kong.event(bad))
+        assert hangs(other, lambda: other.event(good))
 
 
 def test_an_exception_after_a_call_ends_the_event(start: Start) -> None:
@@ -79,9 +82,9 @@ def test_a_plugin_that_is_not_fault_tolerant_answers_500_for_an_exception_in_acc
 
 
 def test_on_the_stock_server_an_exception_after_a_call_hangs_the_request(start: Start) -> None:
-    with start("stock", "-g").connect(timeout=SOON) as kong:
+    with start("stock", "-g").connect() as kong:
         event = kong.event(kong.start(access="raise_later"))
-        assert hangs(lambda: kong.step(event["EventId"]))
+        assert hangs(kong, lambda: kong.step(event["EventId"]))
 
 
 # 2. kong.response.exit
@@ -126,21 +129,21 @@ def test_on_the_stock_server_it_kills_the_connection(start: Start) -> None:
 
 def test_a_handler_that_waits_keeps_nobody_else_waiting(start: Start) -> None:
     ours = start("ours")
-    with ours.connect() as slow, ours.connect(timeout=SOON) as kong:
-        waiting, quick = kong.start(access="wait_first"), kong.start(access="nothing")
+    with ours.connect() as slow, ours.connect() as kong:
+        waiting, quick = kong.start(access="wait_for_release"), kong.start(access="nothing", log="release")
         slow.send("HandleEvent", {"InstanceId": waiting, "EventName": "access"})
-        time.sleep(0.2)
-        assert kong.event(quick)["Data"] == "ret"
+        for _ in range(3):
+            assert kong.event(quick)["Data"] == "ret"
+        kong.event(quick, "log")
         assert slow.receive()[3]["Data"]["Method"] == "kong.request.get_header"
 
 
 def test_on_the_stock_server_everybody_waits_for_it(start: Start) -> None:
     stock = start("stock", "-g")
-    with stock.connect() as slow, stock.connect(timeout=SOON) as kong:
+    with stock.connect() as slow, stock.connect() as kong:
         waiting, quick = kong.start(access="wait_first"), kong.start(access="nothing")
         slow.send("HandleEvent", {"InstanceId": waiting, "EventName": "access"})
-        time.sleep(0.2)
-        assert hangs(lambda: kong.event(quick))
+        assert wait_until(lambda: hangs(kong, lambda: kong.event(quick))), "at once, or after the slow one has begun"
 
 
 # 5. instance ids
@@ -170,16 +173,16 @@ def test_on_the_stock_server_a_stale_id_runs_another_configuration(start: Start,
 
 
 def receive_slowly(kong: Any) -> int:
-    """Return how many bytes of an answer come, taking none before the socket's buffer is full."""
-    kong.socket.settimeout(SOON)
+    """Return how many bytes of an answer come, about, taking none before the socket's buffer is full."""
     time.sleep(0.3)
     received = 0
-    while True:
+    while received <= 8 << 20:
         try:
             piece = kong.socket.recv(1 << 16)
         except TimeoutError:
             return received
         received += len(piece)
+    return received
 
 
 def test_an_answer_larger_than_the_socket_s_buffer_comes_whole(start: Start) -> None:
@@ -191,13 +194,14 @@ def test_an_answer_larger_than_the_socket_s_buffer_comes_whole(start: Start) -> 
 def test_on_the_stock_server_it_is_cut(start: Start) -> None:
     with start("stock", "-g").connect() as kong:
         kong.send("HandleEvent", {"InstanceId": kong.start(access="send_much"), "EventName": "access"})
+        kong.socket.settimeout(SOON)
         assert 0 < receive_slowly(kong) < 8 << 20
 
 
 def test_an_event_that_kong_abandons_is_forgotten_in_time(start: Start) -> None:
     with start("ours", EVENT_SECONDS="0.5").connect() as kong:
         event = kong.event(kong.start(access="ask"))
-        time.sleep(2.0)
+        assert wait_until(lambda: kong.call("GetStatus")["WaitingEvents"] == 0)
         with pytest.raises(RuntimeError, match="not found"):
             kong.step(event["EventId"])
 
@@ -229,8 +233,8 @@ def test_an_instance_may_hold_what_cannot_be_pickled(start: Start) -> None:
 
 
 def test_on_the_stock_server_multiprocessing_hangs_on_it(start: Start) -> None:
-    with start("stock", "-m").connect(timeout=SOON) as kong:
-        assert hangs(lambda: kong.event(kong.start(access="ask", unpicklable=True)))
+    with start("stock", "-m").connect() as kong:
+        assert hangs(kong, lambda: kong.event(kong.start(access="ask", unpicklable=True)))
 
 
 def test_neither_events_nor_idle_connections_cost_a_thread(start: Start) -> None:
@@ -263,16 +267,21 @@ def test_on_the_stock_server_both_cost_one(start: Start) -> None:
 
 
 def orphan(folder: Path, which: str) -> int:
-    """Start a server from a parent that ends at once; return the server's pid."""
+    """Start a server from a parent that ends once it answers; return the server's pid."""
     folder.mkdir()
     code = (
-        "import subprocess, sys, time; p = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL,"
-        " stderr=subprocess.DEVNULL); print(p.pid, flush=True); time.sleep(2)"
+        "import subprocess, sys; p = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL,"
+        " stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL); print(p.pid, flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", code, sys.executable, str(SCENARIOS), which, "-p", str(folder)]
     environment = os.environ | {"ENDS_WITH_PARENT": "1", "PYTHONWARNINGS": "ignore"}
-    parent = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, check=True, timeout=20)
-    return int(parent.stdout)
+    with (
+        subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent,
+        connect(folder / "scenario.sock") as kong,
+    ):
+        assert kong.call("GetStatus")
+        assert parent.stdout
+        return int(parent.stdout.readline())
 
 
 def is_running(pid: int) -> bool:
@@ -284,7 +293,7 @@ def is_running(pid: int) -> bool:
 
 def test_a_server_that_kong_started_ends_with_kong(tmp_path: Path) -> None:
     pid = orphan(tmp_path / "ours", "ours")
-    assert wait_until(lambda: not is_running(pid), 5)
+    assert wait_until(lambda: not is_running(pid))
     assert not (tmp_path / "ours" / "scenario.sock").exists()
 
 
@@ -303,11 +312,11 @@ def test_sigterm_drains_and_flushes(start: Start, tmp_path: Path) -> None:
     with ours.connect() as kong:
         event = kong.event(kong.start(access="ask_and_echo"))
         ours.process.send_signal(signal.SIGTERM)
-        time.sleep(0.2)
+        assert wait_until(lambda: not ours.socket_path.exists())
         step = kong.step(event["EventId"], "still answered")
         assert step["Data"]["Args"] == ["x", "still answered"]
         assert kong.step(event["EventId"])["Data"] == "ret"
-        assert ours.process.wait(5) == 0
+        assert ours.process.wait(PATIENCE_SECONDS) == 0
     assert flushed.read_text() == "flushed"
     assert not ours.socket_path.exists()
 

@@ -9,7 +9,8 @@ from typing import Any
 import msgpack
 import pytest
 
-from tests.plugin.rpc_client import ServerProcess, server, wait_until
+from tests.plugin.rpc_client import ServerProcess, server
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 METHODS = [
     "plugin.HandleEvent", "plugin.Step", "plugin.StepError", "plugin.StepConsumer", "plugin.StartInstance",
@@ -93,7 +94,7 @@ class Garbage:
 def send_case(process: ServerProcess, garbage: Garbage) -> None:
     """Send one case on a connection of its own; half of them see the answer to its end."""
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(5)
+        connection.settimeout(PATIENCE_SECONDS)
         connection.connect(str(process.socket_path))
         try:
             connection.sendall(garbage.case())
@@ -132,8 +133,8 @@ def fuzz(folder: Path, *, cases: int, seed: int) -> None:
             send_case(process, garbage)
         assert process.process.poll() is None
         assert kong.event(kong.start(access="nothing"))["Data"] == "ret"
-        assert wait_until(lambda: kong.call("GetStatus")["WaitingEvents"] == 0, 5), "no event is left"
-        assert wait_until(lambda: open_files(process.pid) <= files, 5), "no connection is left"
+        assert wait_until(lambda: kong.call("GetStatus")["WaitingEvents"] == 0), "no event is left"
+        assert wait_until(lambda: open_files(process.pid) <= files), "no connection is left"
         assert resident_mib(process.pid) < memory + 40
 
 

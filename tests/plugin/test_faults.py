@@ -21,6 +21,7 @@ import pytest
 from tests.plugin.events_stub import EventsStub, events_stub
 from tests.plugin.fault_processes import event_of
 from tests.plugin.kong_lines import kong_line
+from tests.waiting import PATIENCE_SECONDS, eventually, wait_until
 from tollkeeper_kong.segments import list_segments
 from tollkeeper_kong.shipper_state import load_counters
 
@@ -51,20 +52,17 @@ class Processes:
         self.alive[pid] = role
         return pid
 
-    def end(self, pid: int, number: signal.Signals, seconds: float = 25.0) -> None:
+    def end(self, pid: int, number: signal.Signals) -> None:
         """Send a signal and wait until the process is gone."""
         with suppress(ProcessLookupError):
             os.kill(pid, number)
-        deadline = time.monotonic() + seconds
-        while _is_alive(pid):
-            assert time.monotonic() < deadline, f"{self.alive[pid]} {pid} does not end on {number.name}"
-            time.sleep(0.005)
+        assert wait_until(lambda: not _is_alive(pid)), f"{self.alive[pid]} {pid} does not end on {number.name}"
         del self.alive[pid]
 
     def close(self) -> None:
         for pid in list(self.alive):
             self.end(pid, signal.SIGKILL)
-        self._forker.communicate(timeout=10)
+        self._forker.communicate(timeout=PATIENCE_SECONDS)
 
 
 class Round:
@@ -124,17 +122,14 @@ class Round:
     def kept(self) -> set[str]:
         return self._journaled("keeps")
 
-    def wait_until_shipped(self, seconds: float = 20.0) -> None:
-        deadline = time.monotonic() + seconds
-        while list_segments(self.spool):
-            assert time.monotonic() < deadline, f"not shipped: {list_segments(self.spool)}"
-            time.sleep(0.02)
+    def wait_until_shipped(self) -> None:
+        assert wait_until(lambda: not list_segments(self.spool)), f"not shipped: {list_segments(self.spool)}"
 
     def keep_something(self) -> None:
         """Let a writer keep a record if none has come so far, as on a slow machine."""
         if not self.kept():
             self.start_writer(disk="sound", clock="steady")
-            _await(self.kept)
+            eventually(self.kept)
 
     def crashes(self) -> list[str]:
         return [path.read_text() for path in self._folder.glob("crash-*")]
@@ -224,7 +219,7 @@ def test_a_damaged_byte_costs_one_record_which_is_counted(
     round_ = Round(tmp_path, damaged_seed, processes, backend)
     round_.start_writer(most=200)
     round_.start_writer(most=200)
-    _await(lambda: len(round_.kept()) >= 400)
+    eventually(lambda: len(round_.kept()) >= 400)
     round_.end_writers()
     segment = round_.rng.choice(list_segments(round_.spool))
     content = bytearray(segment.path.read_bytes())
@@ -232,7 +227,7 @@ def test_a_damaged_byte_costs_one_record_which_is_counted(
     segment.path.write_bytes(content)
     round_.start_shipper()
     round_.wait_until_shipped()
-    _await(lambda: load_counters(round_.spool).lost_to_damage)
+    eventually(lambda: load_counters(round_.spool).lost_to_damage)
     assert len(round_.kept() - set(backend.ids)) == 1
     assert load_counters(round_.spool).lost_to_damage == 1
 
@@ -251,7 +246,7 @@ def test_every_line_of_a_rotated_file_is_stored_whoever_dies(
 
     round_.start_shipper()
     follower = start_follower("fails")
-    _await(lambda: list(round_.spool.glob("follow/*.checkpoint")))  # from here on every file is followed
+    eventually(lambda: list(round_.spool.glob("follow/*.checkpoint")))  # from here on every file is followed
     for turn in range(12):
         names = [f"{turn}-{number}" for number in range(rng.randint(1, 40))]
         text = "".join(kong_line(name) for name in names)
@@ -267,7 +262,7 @@ def test_every_line_of_a_rotated_file_is_stored_whoever_dies(
                 log.rename(log.with_name(f"records.json.{turn}"))  # Kong goes on writing to it
             time.sleep(rng.random() * 0.05)
             file.write(text[cut:])
-    _await(lambda: len(set(backend.ids)) >= len(written), seconds=20)
+    eventually(lambda: len(set(backend.ids)) >= len(written))
     processes.end(follower, signal.SIGTERM)
     round_.wait_until_shipped()
     round_.kill_shipper()
@@ -294,11 +289,11 @@ def test_a_disk_that_is_really_full_holds_up_and_loses_nothing(
 ) -> None:
     round_ = _round_on(small_disk, processes, backend)
     round_.start_writer(most=1500)
-    _await(lambda: shutil.disk_usage(small_disk).free < 8192)
+    eventually(lambda: shutil.disk_usage(small_disk).free < 8192)
     time.sleep(0.2)
     assert len(round_.kept()) < 800, "256 KiB hold fewer"
     round_.start_shipper(batch=100)
-    _await(lambda: len(backend.ids) >= 1500, seconds=30)
+    eventually(lambda: len(backend.ids) >= 1500)
     round_.end_writers()
     round_.wait_until_shipped()
     assert round_.intended() == set(backend.ids)
@@ -309,13 +304,13 @@ def test_a_read_only_disk_is_waited_out(small_disk: Path, processes: Processes, 
     round_ = _round_on(small_disk, processes, backend)
     subprocess.run([mount, "-o", "remount,ro", str(small_disk)], check=True)
     round_.start_writer(most=50)
-    _await(lambda: len(round_.intended()) >= 1)
+    eventually(lambda: len(round_.intended()) >= 1)
     time.sleep(0.2)
     assert not round_.kept()
     subprocess.run([mount, "-o", "remount,rw", str(small_disk)], check=True)
-    _await(lambda: len(round_.kept()) >= 50)
+    eventually(lambda: len(round_.kept()) >= 50)
     round_.start_shipper()
-    _await(lambda: len(backend.ids) >= 50)
+    eventually(lambda: len(backend.ids) >= 50)
     round_.end_writers()
     assert round_.intended() == set(backend.ids)
 
@@ -334,10 +329,3 @@ def _round_on(disk: Path, processes: Processes, backend: EventsStub) -> Round:
     round_ = Round(journals, 0, processes, backend)
     round_.spool = disk / "spool"
     return round_
-
-
-def _await(condition: Any, seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not come about"
-        time.sleep(0.02)

@@ -2,14 +2,14 @@
 
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.plugin.events_stub import KEY, events_stub
 from tests.plugin.kong_lines import kong_line
+from tests.waiting import PATIENCE_SECONDS, eventually
 from tollkeeper_kong.backend_client import ApiKey
 from tollkeeper_kong.exchange import exchange_from_serialize
 from tollkeeper_kong.follow import Follower, FollowOptions
@@ -271,13 +271,6 @@ def test_a_shipper_follows_several_files_beside_the_spool(tmp_path: Path) -> Non
         )
         shipper = threading.Thread(target=run_shipper, args=(options,))
         shipper.start()
-        _eventually(lambda: sorted(backend.ids) == ["one.json", "two.json"])
+        eventually(lambda: sorted(backend.ids) == ["one.json", "two.json"])
         options.stop.set()
-        shipper.join(10)
-
-
-def _eventually(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline, "did not come about"
-        time.sleep(0.02)
+        shipper.join(PATIENCE_SECONDS)

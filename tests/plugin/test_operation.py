@@ -2,9 +2,9 @@
 
 import io
 import json
-import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ import pytest
 import requests
 import structlog
 from click.testing import CliRunner
+from structlog.testing import capture_logs
 
 from tests.plugin.phases import SERIALIZED, TestNode, mapped, run, spent
-from tests.plugin.rpc_client import ROOT, wait_until
+from tests.plugin.rpc_client import ROOT
+from tests.waiting import PATIENCE_SECONDS, wait_until
 from tollkeeper_kong import __main__ as commands
 from tollkeeper_kong.backend_client import ApiKey
 from tollkeeper_kong.engine import Engine, Limits, Malformed
@@ -84,24 +86,33 @@ def handle(engine: Engine, instance: int) -> int:
     return int(msgpack.unpackb(reply)[3]["EventId"])
 
 
-def test_an_abandoned_event_is_closed_so_that_its_handler_can_clean_up() -> None:
-    engine, plugin, instance = engine_with_event(event_seconds=0.05, sweep_seconds=0.0)
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The engine's clock, which stands at its one number."""
+    now = [100.0]
+    monkeypatch.setattr("tollkeeper_kong.engine._clock", lambda: now[0])
+    return now
+
+
+def test_an_abandoned_event_is_closed_so_that_its_handler_can_clean_up(clock: list[float]) -> None:
+    engine, plugin, instance = engine_with_event(event_seconds=10, sweep_seconds=0.0)
     handle(engine, instance)
+    clock[0] += 9.9
     engine.sweep()
     assert len(engine.waiting) == 1
-    time.sleep(0.06)
+    clock[0] += 0.2
     engine.sweep()
     assert (len(engine.waiting), plugin.closed, engine.counters.expired) == (0, ["access"], 1)
 
 
-def test_an_event_never_ends_before_its_time_however_late_in_a_turn_it_began() -> None:
-    engine, plugin, instance = engine_with_event(event_seconds=0.2, sweep_seconds=0.1)
-    time.sleep(0.09)
+def test_an_event_never_ends_before_its_time_however_late_in_a_turn_it_began(clock: list[float]) -> None:
+    engine, plugin, instance = engine_with_event(event_seconds=10, sweep_seconds=1)
+    clock[0] += 0.9
     handle(engine, instance)
-    time.sleep(0.15)
+    clock[0] += 9.9
     engine.sweep()
     assert (len(engine.waiting), plugin.closed) == (1, [])
-    time.sleep(0.2)
+    clock[0] += 1.1
     engine.sweep()
     assert len(engine.waiting) == 0
 
@@ -180,8 +191,12 @@ def test_log_events_that_never_came_are_counted_after_a_while() -> None:
 # Logs
 
 
-def test_a_line_that_repeats_is_limited_and_then_says_how_many_were_left_out() -> None:
-    limit = RateLimit(lines=2, seconds=0.1)
+def test_a_line_that_repeats_is_limited_and_then_says_how_many_were_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("tollkeeper_kong.log.time.monotonic", lambda: now[0])
+    limit = RateLimit(lines=2, seconds=10)
     passed = []
     for _ in range(2):
         for _ in range(5):
@@ -189,7 +204,7 @@ def test_a_line_that_repeats_is_limited_and_then_says_how_many_were_left_out() -
                 passed.append(limit(None, "error", {"event": "handler_failed"}))
             except structlog.DropEvent:
                 continue
-        time.sleep(0.11)
+        now[0] += 10
     assert passed[:2] == [{"event": "handler_failed"}] * 2
     assert passed[2:] == [{"event": "handler_failed", "suppressed": 3}, {"event": "handler_failed"}]
 
@@ -213,20 +228,27 @@ def test_logs_are_json_lines_from_the_configured_level_on() -> None:
 
 
 class Stuck(io.StringIO):
-    """A pipe that nobody reads."""
+    """A pipe that nobody reads, for now."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_read = threading.Event()
 
     def write(self, text: str) -> int:
-        time.sleep(0.5)
-        return len(text)
+        self.is_read.wait()
+        return super().write(text)
 
 
 def test_a_pipe_that_nobody_reads_never_keeps_the_server_waiting() -> None:
-    writer = QueuedWriter(Stuck())
-    began = time.monotonic()
+    """It would wait for ever."""
+    pipe = Stuck()
+    writer = QueuedWriter(pipe)
     for _ in range(2000):
         writer.msg("line")
-    assert time.monotonic() - began < 0.4
-    assert writer.dropped >= 900
+    assert writer.dropped in {999, 1000}, "a thousand are queued; one more if the thread has taken one already"
+    pipe.is_read.set()
+    writer.close(PATIENCE_SECONDS)
+    assert pipe.getvalue().count("line") == 2000 - writer.dropped
 
 
 # Metrics
@@ -247,7 +269,7 @@ def test_prometheus_sees_decisions_records_and_durations(tmp_path: Path) -> None
     metrics = MetricsServer(("127.0.0.1", 0), PluginCollector(Sources(engine, server, node.node, LogGap(), sync)))
     try:
         assert wait_until(lambda: metrics.port)
-        text = requests.get(f"http://127.0.0.1:{metrics.port}/metrics", timeout=5).text
+        text = requests.get(f"http://127.0.0.1:{metrics.port}/metrics", timeout=PATIENCE_SECONDS).text
     finally:
         metrics.stop()
         node.spool.close()
@@ -281,27 +303,39 @@ def test_a_taken_metrics_port_is_waited_for(tmp_path: Path) -> None:
 # The child
 
 
+def until(condition: Callable[[], object]) -> None:
+    """Let greenlets run until the condition is true."""
+    with gevent.Timeout(PATIENCE_SECONDS):
+        while not condition():
+            gevent.sleep(0.01)
+
+
 def test_a_child_that_keeps_ending_is_started_ever_more_slowly_and_never_given_up() -> None:
-    command = ChildCommand("ends", [sys.executable, "-c", "raise SystemExit(3)"], {})
-    child = Child(command, first_delay_seconds=0.05, last_delay_seconds=0.2)
-    gevent.sleep(2.0)
+    began = time.monotonic()
+    child = Child(ChildCommand("ends", ["/bin/false"], {}), first_delay_seconds=0.05, last_delay_seconds=0.2)
+    until(lambda: child.starts >= 5)
     child.stop()
-    assert 3 <= child.starts <= 8
+    assert time.monotonic() - began >= 0.05 + 0.1 + 0.2 + 0.2
 
 
 def test_a_child_that_cannot_be_started_is_tried_again() -> None:
-    child = Child(ChildCommand("none", ["/does/not/exist"], {}), first_delay_seconds=0.05)
-    gevent.sleep(0.3)
-    child.stop()
+    with capture_logs() as logs:
+        child = Child(ChildCommand("none", ["/does/not/exist"], {}), first_delay_seconds=0.05)
+        until(lambda: len(logs) >= 3)
+        child.stop()
+    assert {line["event"] for line in logs} == {"child_ended"}
     assert (child.starts, child.pid) == (0, None)
 
 
-def test_a_child_that_ignores_sigterm_is_killed() -> None:
-    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
-    child = Child(ChildCommand("stubborn", [sys.executable, "-c", code], {}))
-    gevent.sleep(0.7)
-    assert child.pid
-    child.stop(seconds=0.3)
+def test_a_child_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+    up = tmp_path / "up"
+    child = Child(ChildCommand("stubborn", ["/bin/sh", "-c", f"trap '' TERM; : > '{up}'; exec sleep 60"], {}))
+    until(up.exists)
+    pid = child.pid
+    assert pid
+    with capture_logs() as logs:
+        child.stop(seconds=0.3)
+    assert [(line["event"], line["pid"]) for line in logs] == [("child_killed", pid)]
     assert child.pid is None
 
 

@@ -13,6 +13,7 @@ from typing import Any, Self
 import pytest
 
 from tests.plugin.events_stub import KEY, EventsStub, event_bytes, events_stub
+from tests.waiting import PATIENCE_SECONDS, eventually
 from tollkeeper_kong.backend_client import ApiKey
 from tollkeeper_kong.segments import list_segments
 from tollkeeper_kong.set_aside import SetAside
@@ -54,13 +55,6 @@ def ship(spool: Spool, backend: EventsStub, **more: Any) -> ShipperCounters:
     return run_shipper(options(spool, backend, drains=True, **more))
 
 
-def eventually(condition: Callable[[], object], seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not come about"
-        time.sleep(0.01)
-
-
 def misbehaving(*acts: str) -> Callable[[], str]:
     left = list(acts)
     return lambda: left.pop(0) if left else "ok"
@@ -79,7 +73,7 @@ class Running:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self.thread.join(5)
+        self.thread.join(PATIENCE_SECONDS)
         assert not self.thread.is_alive()
 
 
@@ -92,12 +86,14 @@ def test_records_arrive_and_their_segments_go(spool: Spool, backend: EventsStub)
     assert not list(spool.directory.glob("*.progress"))
 
 
-def test_a_record_in_an_open_segment_arrives_within_a_second(spool: Spool, backend: EventsStub) -> None:
+def test_a_record_arrives_while_its_segment_is_still_written(spool: Spool, backend: EventsStub) -> None:
     with Running(options(spool, backend, poll_seconds=0.2)):
         spooled(spool, "first")
-        eventually(lambda: backend.ids == ["first"], seconds=1)
+        eventually(lambda: backend.ids == ["first"])
         spooled(spool, "second")
-        eventually(lambda: backend.ids == ["first", "second"], seconds=1)
+        eventually(lambda: backend.ids == ["first", "second"])
+        [segment] = list_segments(spool.directory)
+        assert segment.records is None
     assert backend.seen == {"first": 1, "second": 1}, "none is sent twice while all goes well"
 
 
@@ -210,7 +206,7 @@ def test_records_of_a_process_that_died_are_shipped(tmp_path: Path, backend: Eve
         "assert spool.flush(); os.kill(os.getpid(), 9)\n"
     )
     lines = b"\n".join(event_bytes(str(number)) for number in range(500))
-    subprocess.run([sys.executable, "-c", program, str(tmp_path)], input=lines, check=False, timeout=30)
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], input=lines, check=False, timeout=PATIENCE_SECONDS)
     [orphan] = list_segments(tmp_path)
     assert orphan.records is None
     with orphan.path.open("ab") as file:
@@ -255,22 +251,24 @@ def test_a_second_shipper_waits_for_the_first(spool: Spool, backend: EventsStub)
     assert backend.seen == {"a": 1, "b": 1}
 
 
-def test_a_shipper_ends_with_its_parent_where_asked(tmp_path: Path, backend: EventsStub) -> None:
+def test_a_shipper_ends_with_its_parent_where_asked(spool: Spool, backend: EventsStub) -> None:
     child = (
         "import sys; from pathlib import Path; from tollkeeper_kong.backend_client import ApiKey\n"
         "from tollkeeper_kong.shipper import *\n"
-        "run_shipper(ShipperOptions(Path(sys.argv[1]), sys.argv[2], ApiKey(value='k'), 'n', exits_with_parent=True))\n"
+        "key = ApiKey(value='tk_test_secret')\n"
+        "run_shipper(ShipperOptions(Path(sys.argv[1]), sys.argv[2], key, 'n', exits_with_parent=True))\n"
     )
     parent = (
-        "import subprocess, sys, time\n"
-        "child = subprocess.Popen([sys.executable, '-c', *sys.argv[1:]])\n"
-        "print(child.pid, flush=True); time.sleep(1.5)\n"
+        "import subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', *sys.argv[1:]], stdin=subprocess.DEVNULL)\n"
+        "print(child.pid, flush=True); sys.stdin.read()\n"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", parent, child, str(tmp_path), backend.url], stdout=subprocess.PIPE
-    ) as process:
+    command = [sys.executable, "-c", parent, child, str(spool.directory), backend.url]
+    spooled(spool, "a")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout
         pid = int(process.stdout.readline())
+        eventually(lambda: backend.ids == ["a"])  # it runs, and knows its parent
         assert Path(f"/proc/{pid}").exists()
     eventually(lambda: not Path(f"/proc/{pid}").exists() or "zombie" in Path(f"/proc/{pid}/status").read_text())
 

@@ -16,6 +16,7 @@ import pytest
 from tests.gateway.__main__ import build_gateway
 from tests.gateway.running import eventually, get, running_upstream
 from tests.gateway.upstreams import build_app
+from tests.waiting import PATIENCE_SECONDS
 from tollkeeper_kong.exchange import exchange_from_serialize
 from tollkeeper_kong.record import usage_record
 from tollkeeper_kong.segment_reader import SegmentReader
@@ -36,11 +37,11 @@ async def plugin_server(folder: Path) -> AsyncIterator[Path]:
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        await eventually(socket.exists, seconds=20)
+        await eventually(socket.exists)
         yield socket
     finally:
         server.send_signal(signal.SIGTERM)
-        server.wait(timeout=20)
+        server.wait(PATIENCE_SECONDS)
 
 
 async def traffic(port: int) -> None:

@@ -4,7 +4,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from tests.waiting import PATIENCE_SECONDS, eventually
 from tollkeeper_kong.backend_client import ApiKey
 from tollkeeper_kong.feed import FeedFrame
 from tollkeeper_kong.heartbeat import HandlerState, Heartbeat, HeartbeatOptions
@@ -119,17 +120,10 @@ class Node:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.sync.stop(5)
+        self.sync.stop(PATIENCE_SECONDS)
 
     def refuses(self, subject: str) -> bool:
         return not self.verdicts.decide(subject, RequestScope(), Policy()).is_allowed
-
-
-def eventually(condition: Callable[[], object], seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not come about"
-        time.sleep(0.01)
 
 
 def test_the_contract_s_answer_is_taken_and_asked_on_from(feed: FeedStub, tmp_path: Path) -> None:
@@ -138,7 +132,7 @@ def test_the_contract_s_answer_is_taken_and_asked_on_from(feed: FeedStub, tmp_pa
         eventually(lambda: node.verdicts.subject_count == 2)
         eventually(lambda: len(feed.cursors) >= 2)
         assert feed.cursors[:2] == [None, "17"]
-        assert (node.verdicts.age_seconds or 99) < 1
+        assert (node.verdicts.age_seconds or 99) < 60
 
 
 def test_deltas_are_laid_over_what_was_there(feed: FeedStub, tmp_path: Path) -> None:
@@ -258,7 +252,6 @@ def test_the_age_of_what_waits_in_the_spool_is_told_to_the_verdicts(feed: FeedSt
     [segment] = tmp_path.glob("*.open")
     feed.say("1", "a", full=True)
     with Node(feed, tmp_path) as node:
-        time.sleep(0.3)
         eventually(lambda: node.verdicts._unshipped_seconds > 0.25)
         segment.with_suffix(".progress").write_text(f"{segment.stat().st_size} 1\n")
         eventually(lambda: node.verdicts._unshipped_seconds == 0)
