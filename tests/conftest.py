@@ -1,5 +1,7 @@
 """Databases for the tests: each test of SQL runs on SQLite and on a real PostgreSQL."""
 
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +12,26 @@ import psycopg
 import pytest
 from sqlalchemy.orm import Session
 
+from tests.shared_dialects import share_dialects
 from tollkeeper.app import create_schema
 from tollkeeper.storage.engine import open_engine
 from tollkeeper.storage.session import Database
+
+MEMORY_FOLDER = Path("/dev/shm")
+MEMORY_NEEDED = 4 * 2**30
+
+
+def pytest_configure() -> None:
+    """Share what engines compile, and keep temporary files in memory where there is room for them.
+
+    No test has to outlive a power cut, and on a disk most of the time goes into copying databases and into
+    waiting for it. A folder that TMPDIR names is left as it is.
+    """
+    share_dialects()
+    roomy = os.access(MEMORY_FOLDER, os.W_OK) and shutil.disk_usage(MEMORY_FOLDER).free >= MEMORY_NEEDED
+    if roomy and "TMPDIR" not in os.environ:
+        os.environ["TMPDIR"] = str(MEMORY_FOLDER)
+        tempfile.tempdir = None
 
 
 @pytest.fixture(scope="session")
