@@ -13,7 +13,7 @@ from tollkeeper.errors import Unavailable
 from tollkeeper.jobs.context import JobContext
 from tollkeeper.jobs.runner import Job, run_job
 from tollkeeper.jobs.scheduler import JobScheduler
-from tollkeeper.jobs.timetable import TIMETABLE
+from tollkeeper.jobs.timetable import TIMETABLE, make_days
 from tollkeeper.storage.session import Database
 
 
@@ -67,6 +67,7 @@ def test_every_job_of_the_timetable_has_nothing_to_do_on_an_empty_database_twice
     database: Database, tmp_path: Path
 ) -> None:
     context = context_of(database, tmp_path)
+    make_days(context)  # which an empty database of PostgreSQL does need
     for job in (*TIMETABLE, *TIMETABLE):
         assert run_job(job, context) == 0, job.name
 

@@ -12,6 +12,7 @@ import pytest
 from tests.conftest import url_of_engine
 from tests.metering.event_stores import EventStore
 from tollkeeper.metering.event import Event
+from tollkeeper.metering.event_days import make_event_days
 from tollkeeper.metering.stores.archive import Archive, attach_archive
 from tollkeeper.storage.engine import open_engine
 from tollkeeper.storage.session import Database
@@ -62,5 +63,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EventStore
         archive = request.getfixturevalue("archive")
         attach_archive(engine, archive)
     database = Database(engine)
+    # four of March's days are partitions on PostgreSQL, the others are not
+    make_event_days(database, now=START)
     yield EventStore(database, archive)
     database.dispose()

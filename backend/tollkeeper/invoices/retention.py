@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from tollkeeper.entitlements.tables import EntitlementLimit
 from tollkeeper.invoices.tables import BilledPeriod, Invoice, InvoiceStatus
 from tollkeeper.metering.digests import DAY_US
-from tollkeeper.metering.drop_days import days_to_drop, drop_day
+from tollkeeper.metering.drop_days import days_to_drop, drop_day, give_up_day
 from tollkeeper.metering.event import instant_of, microseconds_of
 from tollkeeper.metering.retention_bound import raise_accept_from
 from tollkeeper.storage.session import Database
@@ -36,8 +36,8 @@ def drop_old_events(
 ) -> DropReport:
     """Refuse events of more than `keep_days` ago, and drop the raw ones that nothing can need any more.
 
-    A day is a transaction. Killed anywhere it loses nothing: the bound of what is taken is committed before the first
-    day goes, and a day goes as a whole. It stops at the first day that has to stay.
+    Killed anywhere it loses nothing: both bounds are committed before a day goes, so that nobody counts on its events,
+    and a day goes as a whole, in one transaction. It stops at the first day that has to stay.
     """
     report = DropReport()
     with database.transaction() as session:
@@ -50,10 +50,12 @@ def drop_old_events(
             # Something may have been billed, subscribed or mapped since: ask again for the day alone.
             if day >= needed_from(session, accept_from, now=now, grace=grace):
                 break
-            reason = drop_day(session, day, only_exported=only_exported, now=now)
+            reason = give_up_day(session, day, only_exported=only_exported)
         if reason is not None:
             report.kept_day, report.reason = day, reason
             break
+        with database.transaction() as session:
+            drop_day(session, day, now=now)
         report.dropped.append(day)
     return report
 

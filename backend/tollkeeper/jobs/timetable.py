@@ -17,6 +17,7 @@ from tollkeeper.invoices.retention import drop_old_events
 from tollkeeper.jobs.context import JobContext
 from tollkeeper.jobs.runner import Job
 from tollkeeper.metering.digests import MOST_PARTS, fold_digests
+from tollkeeper.metering.event_days import make_event_days
 from tollkeeper.metering.export_days import name_of
 from tollkeeper.metering.stores.archive import archive_behind
 from tollkeeper.metering.stores.move import MOST_MOVED, move_events
@@ -162,6 +163,11 @@ def tidy(context: JobContext) -> int:
         return merge_totals(session) + prune_batches(session, now=now) + purge_removed(session, now=now)
 
 
+def make_days(context: JobContext) -> int:
+    """Make the partitions of coming days on PostgreSQL; in machine time, so that a test clock's leaps make none."""
+    return make_event_days(context.database, now=SystemClock().now())
+
+
 def drop_events(context: JobContext) -> int:
     """Drop raw events that are old enough and that nothing needs; nothing unless the setting says how old."""
     if context.keep_events_days is None:
@@ -191,6 +197,7 @@ TIMETABLE = (
     Job("watch_nodes", 10, watch, "Tell of gateway nodes that fell silent."),
     Job("fold_digests", 10, fold, "Add what batches left to the digests of the audit."),
     Job("move_events", 5, move, "Move raw events to ClickHouse, if EVENTS_URL names one."),
+    Job("make_event_days", 10, make_days, "Make the partitions of coming days on PostgreSQL, remove emptied ones."),
     Job("drop_events", 3600, drop_events, "Drop raw events that are older than the setting and needed no more."),
     Job("tidy", 60, tidy, "Fold hourly totals, forget old bookkeeping."),
 )

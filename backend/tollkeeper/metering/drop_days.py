@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session
 
-from tollkeeper.metering.digests import DAY_US, DIGEST_BYTES, unfolded_sums
+from tollkeeper.metering.digests import DAY_US, DIGEST_BYTES, DigestSum, unfolded_sums
+from tollkeeper.metering.event_days import empty_day
 from tollkeeper.metering.export_days import sum_of_day, sums_by_day
 from tollkeeper.metering.findings import Finding, Kind, Range
 from tollkeeper.metering.keeping_tables import DroppedDay, EventExport
@@ -22,27 +23,41 @@ def days_to_drop(session: Session, end_day: int) -> list[int]:
     return [day for day, _ in sums_by_day(session, Range(first_day, end_day)) if day not in dropped]
 
 
-def drop_day(session: Session, day: int, *, only_exported: bool, now: datetime) -> str | None:
-    """Drop a day's raw events in this transaction; return why not, if not.
+def give_up_day(session: Session, day: int, *, only_exported: bool) -> str | None:
+    """Say from now on that a day's raw events may be gone; return why not, if not.
 
     A day that is not as it was accepted stays: it is evidence. With `only_exported`, so does one whose last export is
     not what the store holds of it now.
     """
     kept = sum_of_day(session, day, unfolded_sums(session))
-    in_day = (StoredEvent.time_us >= day * DAY_US, StoredEvent.time_us < (day + 1) * DAY_US)
-    there = session.scalar(select(func.count()).select_from(StoredEvent).where(*in_day))
+    there = session.scalar(select(func.count()).select_from(StoredEvent).where(*_in_day(day)))
     if there != kept.events:
         return f"{kept.events} events were accepted and {there} are there; run `tollkeeper events verify`"
-    digest = kept.total.to_bytes(DIGEST_BYTES, "big")
-    export = session.get(EventExport, day)
-    is_exported = export is not None and (export.events, export.digest) == (kept.events, digest)
-    if only_exported and not is_exported:
+    if only_exported and not _is_exported(session, day, kept):
         return "it is not exported as it is; run `tollkeeper events export FOLDER --format parquet`"
     raise_dropped_until(session, day + 1)
-    session.execute(delete(StoredEvent).where(*in_day))
+    return None
+
+
+def drop_day(session: Session, day: int, *, now: datetime) -> None:
+    """Drop the raw events of a day that `give_up_day` gave up, in a transaction that was committed."""
+    kept = sum_of_day(session, day, unfolded_sums(session))
+    is_exported = _is_exported(session, day, kept)
+    if not empty_day(session, day):
+        session.execute(delete(StoredEvent).where(*_in_day(day)))
+    digest = kept.total.to_bytes(DIGEST_BYTES, "big")
     session.add(DroppedDay(day=day, events=kept.events, digest=digest, is_exported=is_exported, dropped_at=now))
     session.flush()
-    return None
+
+
+def _in_day(day: int) -> tuple[ColumnElement[bool], ...]:
+    return (StoredEvent.time_us >= day * DAY_US, StoredEvent.time_us < (day + 1) * DAY_US)
+
+
+def _is_exported(session: Session, day: int, kept: DigestSum) -> bool:
+    export = session.get(EventExport, day)
+    digest = kept.total.to_bytes(DIGEST_BYTES, "big")
+    return export is not None and (export.events, export.digest) == (kept.events, digest)
 
 
 def dropped_days(session: Session) -> dict[int, DroppedDay]:

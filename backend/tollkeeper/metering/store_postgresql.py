@@ -4,8 +4,10 @@ import struct
 from collections.abc import Iterable, Sequence
 
 from psycopg import Connection
+from psycopg.errors import CheckViolation
 from sqlalchemy.orm import Session
 
+from tollkeeper.errors import Unavailable
 from tollkeeper.metering.rows import EventKey, EventRow, StoredAlready
 from tollkeeper.metering.totals import TotalRow
 
@@ -36,10 +38,12 @@ INSERT = """
         = (event_stage.time_us, event_stage.source_id, event_stage.id_key)
     )
 """
-# A statement of its own, whose snapshot sees what another transaction has committed since.
+# A statement of its own, whose snapshot sees what another transaction has committed since. The bounds choose the days'
+# partitions.
 FIND = """
     SELECT e.time_us, e.source_id, e.id_key, e.set_id, e.id_text, e.payload
     FROM event_stage s JOIN events e USING (time_us, source_id, id_key)
+    WHERE e.time_us BETWEEN %s AND %s
 """
 COPY_TOTALS = """
     COPY hourly_totals (set_id, hour, part, events, input_tokens, output_tokens, cached_tokens, response_bytes,
@@ -57,17 +61,21 @@ def append_events(session: Session, rows: Sequence[EventRow]) -> dict[EventKey, 
     """Store the rows whose keys are new; return what stands under the others.
 
     ON CONFLICT waits for another transaction that is inserting the same key, so of two processes that bring
-    one event exactly one counts it.
+    one event exactly one counts it. Raises Unavailable if the partition of a day was made while we waited.
     """
     with _driver(session).cursor() as cursor:
         cursor.execute(STAGE)
         with cursor.copy(COPY_EVENTS) as copy:
             copy.write(pack_events(rows))
-        cursor.execute(INSERT, binary=True)
+        try:
+            cursor.execute(INSERT, binary=True)
+        except CheckViolation as error:
+            raise Unavailable("the day of an event got a partition of its own meanwhile") from error
         there = {EventKey(*record) for record in cursor}
         if not there:
             return {}
-        cursor.execute(FIND, binary=True)
+        times = [key.time_us for key in there]
+        cursor.execute(FIND, (min(times), max(times)), binary=True)
         return {
             key: StoredAlready(set_id, id_text, payload)
             for *parts, set_id, id_text, payload in cursor

@@ -9,8 +9,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, SmallInteger
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, SmallInteger, event
 from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.schema import DDL, ExecutableDDLElement
 
 from tollkeeper.storage.base import Base, ExactDecimal, Json, UtcDateTime
 
@@ -43,14 +44,14 @@ class DimensionSet(Base):
 
 
 class StoredEvent(Base):
-    """One event; the key begins with the time, so that new events land at the end and days can be partitions.
+    """One event; the key begins with the time, so that new events land at the end and days are partitions.
 
     `id_key` is the id's 16 bytes if it is 32 hex digits, as Kong's are; else a hash of it, and `id_text` is
     the id. No foreign keys: the ids come from the same transaction, and a look-up per event would double the cost.
     """
 
     __tablename__ = "events"
-    __table_args__ = ({"sqlite_with_rowid": False},)
+    __table_args__ = ({"sqlite_with_rowid": False, "postgresql_partition_by": "RANGE (time_us)"},)
 
     time_us: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     source_id: Mapped[int] = mapped_column(Integer, primary_key=True)
@@ -58,6 +59,12 @@ class StoredEvent(Base):
     set_id: Mapped[int] = mapped_column(BigInteger)
     id_text: Mapped[str | None]
     payload: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+# Takes what is of no day that has a partition (event_days.py): no event is refused for want of one.
+# SQLAlchemy has no type for DDL's constructor.
+_make_other: ExecutableDDLElement = DDL("CREATE TABLE events__other PARTITION OF events DEFAULT")  # type: ignore[no-untyped-call]
+event.listen(StoredEvent.__table__, "after_create", _make_other.execute_if(dialect="postgresql"))
 
 
 class UntimedEvent(Base):

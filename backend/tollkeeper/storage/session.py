@@ -23,6 +23,7 @@ SQLITE_AWAY = {
 }
 # Classes of SQLSTATE: connection, transaction rollback (deadlock), resources, operator intervention, system.
 POSTGRESQL_AWAY = {"08", "40", "53", "57", "58"}
+LOCK_NOT_AVAILABLE = "55P03"
 
 
 class Database:
@@ -85,6 +86,10 @@ def _away_is_unavailable() -> Iterator[None]:
         if error.connection_invalidated or _is_away(error.orig):
             raise Unavailable("the database is away") from error
         raise
+    except psycopg.Error as error:  # of those who speak to the driver themselves
+        if _is_away(error):
+            raise Unavailable("the database is away") from error
+        raise
     except PoolTimeout as error:
         raise Unavailable("every connection to the database is busy") from error
 
@@ -95,5 +100,6 @@ def _is_away(error: object) -> bool:
         return error.sqlite_errorcode & 0xFF in SQLITE_AWAY
     if isinstance(error, psycopg.OperationalError):
         # Without a state the server was never reached.
-        return error.sqlstate is None or error.sqlstate[:2] in POSTGRESQL_AWAY
+        state = error.sqlstate
+        return state is None or state == LOCK_NOT_AVAILABLE or state[:2] in POSTGRESQL_AWAY
     return False

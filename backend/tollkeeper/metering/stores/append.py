@@ -34,11 +34,13 @@ def append_events(session: Session, rows: Sequence[EventRow]) -> dict[EventKey, 
 
 
 def delete_rows(session: Session, keys: Sequence[EventKey]) -> int:
-    """Take rows out of the SQL database; return how many were there."""
+    """Take rows out of the SQL database, given in the order of their keys; return how many were there."""
     columns = tuple_(StoredEvent.time_us, StoredEvent.source_id, StoredEvent.id_key)
     count = 0
     for start in range(0, len(keys), CHUNK):
         chunk = [tuple(key) for key in keys[start : start + CHUNK]]
-        result = session.execute(delete_from(StoredEvent).where(columns.in_(chunk)))
+        # The bounds choose the days' partitions.
+        near = StoredEvent.time_us.between(keys[start].time_us, keys[start + len(chunk) - 1].time_us)
+        result = session.execute(delete_from(StoredEvent).where(near, columns.in_(chunk)))
         count += result.rowcount  # type: ignore[attr-defined]  # a DELETE's result is a cursor's
     return count

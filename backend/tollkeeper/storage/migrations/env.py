@@ -3,6 +3,7 @@
 from alembic import context
 
 from tollkeeper.storage.base import Base
+from tollkeeper.storage.migrate import is_no_partition
 
 context.configure(
     connection=context.config.attributes["connection"],
@@ -11,6 +12,7 @@ context.configure(
     render_as_batch=True,
     compare_type=True,
     compare_server_default=True,
+    include_name=is_no_partition,
 )
 with context.begin_transaction():
     context.run_migrations()

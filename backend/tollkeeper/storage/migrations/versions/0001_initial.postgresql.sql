@@ -275,7 +275,10 @@ CREATE TABLE events (
   id_text VARCHAR,
   payload BYTEA NOT NULL,
   CONSTRAINT pk_events PRIMARY KEY (time_us, source_id, id_key)
-);
+)
+ PARTITION BY RANGE (time_us);
+
+CREATE TABLE events__other PARTITION OF events DEFAULT;
 
 CREATE TABLE untimed_events (
   source_id INTEGER NOT NULL,
