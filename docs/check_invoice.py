@@ -23,6 +23,7 @@ def main(folder):
         for name in ("summary", "document", "charges", "credit")
     )
     wrong = check_document(summary, document) + check_credit(document, credit) + check_coupons(document)
+    wrong += check_taxes(document)
     by_id = {charge["id"]: charge for charge in charges}
     lines = {}
     for line in document["lines"]:
@@ -135,6 +136,35 @@ def covers(terms, line):
         and terms["customer"] in (None, line["customer_id"])
         and (not terms["features"] or line["proof"]["feature"] in terms["features"])
     )
+
+
+def check_taxes(document):
+    """Each charge is taxed once, by the rate of its tax line, on what coupons left of all lines of that rate."""
+    taxes = [line for line in document["lines"] if line["kind"] == "tax"]
+    charges = [line for line in document["lines"] if line["billed_period_id"] is not None]
+    left = {line["id"]: line["amount_minor"] for line in charges}
+    for part in (part for line in document["lines"] for part in line["proof"].get("parts", ())):
+        left[part["line"]] -= part["amount_minor"]
+    told = sorted(one for line in taxes for one in line["proof"]["lines"])
+    due = sorted(left) if document["invoice"]["seller"].get("tax_mode") == "own" else []
+    if told != due:
+        return ["tax: not each charge is taxed exactly once"]
+    sums = [sum(left[one] for one in line["proof"]["lines"]) for line in taxes]
+    rates = [Fraction(line["proof"]["percentage"]) for line in taxes]
+    if any(line["proof"]["is_inclusive"] for line in taxes):
+        due = [half_up(base * rate / (100 + rate), 0) for base, rate in zip(sums, rates, strict=True)]
+        sums, added = [base - tax for base, tax in zip(sums, due, strict=True)], [0] * len(taxes)
+    else:
+        due = [half_up(base * rate / 100, 0) for base, rate in zip(sums, rates, strict=True)]
+        for place in reversed(range(len(due))):  # credits give back no more tax than there is
+            due[place] += min(max(0, -sum(sums) - sum(due)), max(0, -due[place]))
+        added = due
+    return [
+        f"tax: {tax} is due on {base}, line {line['position']} says otherwise"
+        for line, base, tax, amount in zip(taxes, sums, due, added, strict=True)
+        if (line["proof"]["base_minor"], line["proof"]["tax_minor"], line["amount_minor"]) != (base, tax, amount)
+        or sum(share["amount_minor"] for share in line["proof"].get("shares", ())) not in (0, amount)
+    ]
 
 
 def check_charge(folder, charge, lines, exponent):

@@ -30,6 +30,7 @@ import tollkeeper.payments.tables
 import tollkeeper.storage.changes
 import tollkeeper.storage.test_clock
 import tollkeeper.subscriptions.tables
+import tollkeeper.taxes.tables
 from tollkeeper.clock import Clock, SystemClock
 from tollkeeper.config import Settings
 from tollkeeper.errors import InvalidInput
@@ -74,6 +75,7 @@ from tollkeeper.web.api import plans as api_plans
 from tollkeeper.web.api import rating as api_rating
 from tollkeeper.web.api import subscription_parts as api_subscription_parts
 from tollkeeper.web.api import subscriptions as api_subscriptions
+from tollkeeper.web.api import taxes as api_taxes
 from tollkeeper.web.api import templates as api_templates
 from tollkeeper.web.api import test_clock as api_test_clock
 from tollkeeper.web.api import usage as api_usage
@@ -106,6 +108,7 @@ TABLES: tuple[ModuleType, ...] = (
     tollkeeper.storage.changes,
     tollkeeper.storage.test_clock,
     tollkeeper.subscriptions.tables,
+    tollkeeper.taxes.tables,
 )
 
 # Every door's routes; a room adds its blueprint here.
@@ -139,6 +142,7 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     api_invoice_payments.blueprint,
     api_credit_notes.blueprint,
     api_legal_entities.blueprint,
+    api_taxes.blueprint,
     api_payments.blueprint,
 )
 

@@ -13,11 +13,14 @@ from tollkeeper.coupons.tables import Duration
 from tollkeeper.credits.expire import expire_due_grants
 from tollkeeper.credits.grants import GrantDraft, grant_credit
 from tollkeeper.credits.tables import GrantKind
-from tollkeeper.customers.customers import get_customer
+from tollkeeper.customers.customers import get_customer, update_customer
 from tollkeeper.invoices.close_invoice import AfterVoid, void_invoice
+from tollkeeper.invoices.legal_entities import save_legal_entity
 from tollkeeper.invoices.pay import mark_paid
+from tollkeeper.invoices.tables import DEFAULT_LEGAL_ENTITY
 from tollkeeper.money import parse_minor
 from tollkeeper.subscriptions.tables import Subscription
+from tollkeeper.taxes.rates import TaxRateDraft, create_rate
 
 BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -70,6 +73,44 @@ def grant(story: Any, time: str, key: str, amount: str, kind: str, terms: str) -
         grant_credit(session, key, draft, now=instant(time))
 
 
+def charge_tax(story: Any, country: str, inside: str | None) -> None:
+    """Let the default legal entity charge tax by the rates here."""
+    changes = {"address": {"country": country}, "tax_mode": "own", "prices_include_tax": bool(inside)}
+    with story.database.transaction() as session:
+        save_legal_entity(session, DEFAULT_LEGAL_ENTITY, changes)
+
+
+def tax_rate(story: Any, name: str, worth: str, place: str, terms: str) -> None:
+    """Make a tax rate; its terms are a tax code, a beginning and an end."""
+    code, since, until = (
+        re.search(pattern, terms) for pattern in (r" for (\w+)", rf" since ({TIME})", rf" until ({TIME})")
+    )
+    country, _, region = place.partition("/")
+    draft = TaxRateDraft(
+        name=name,
+        country=country,
+        region=region or None,
+        percentage=Decimal(worth),
+        tax_code=code and code[1],
+        valid_from=since and instant(since[1]),
+        valid_to=until and instant(until[1]),
+    )
+    with story.database.transaction() as session:
+        create_rate(session, draft, now=BEGINNING)
+
+
+def live(story: Any, key: str, place: str, tax_id: str | None, exemption: str | None) -> None:
+    """Say where a customer is, with which VAT id, and whether it is exempt or owes the tax itself."""
+    country, _, region = place.partition("/")
+    changes = {
+        "address": {"country": country, "state": region or None},
+        "tax_ids": [{"type": "eu_vat", "value": tax_id}] if tax_id else [],
+        "tax_exemption": exemption or "none",
+    }
+    with story.database.transaction() as session:
+        update_customer(session, key, changes)
+
+
 def void(story: Any, time: str, number: str, forgive: str | None) -> None:
     """Void an invoice."""
     then = AfterVoid.FORGIVE if forgive else AfterVoid.BILL_AGAIN
@@ -95,6 +136,12 @@ MONEY_SENTENCES: list[tuple[str, Callable[..., None]]] = [
     (rf"({TIME}) pay (INV-\d+)", pay),
     (rf"({TIME}) expire credit", expire),
     (rf"({TIME}) grant (\w+) ([\d.]+) [A-Z]{{3}} of (promotional|paid|external) credit({TERMS})", grant),
+    (r"tax is charged in ([A-Z]{2})( inside of prices)?", charge_tax),
+    (
+        rf"tax (\w+) of ([\d.]+) % in ([A-Z/]+)((?: for \w+)?(?: since {TIME})?(?: until {TIME})?)",
+        tax_rate,
+    ),
+    (r"(\w+) is in ([A-Z/]+)(?: with VAT id (\w+))?(?:, (exempt|reverse))?", live),
     (r"coupon ([A-Z0-9_-]+): ([\d.]+) (%|[A-Z]{3}) off(.*)", coupon),
     (rf"({TIME}) (\w+) redeems ([A-Z0-9_-]+)( for its subscription)?", redeem),
 ]

@@ -102,6 +102,10 @@ def _add(cards: Cards, field: str, name: str, value: str) -> None:
     cards[-1].setdefault(field, {})[name] = value
 
 
+def _tax_code(cards: Cards, code: str) -> None:
+    cards[-1]["tax_code"] = code
+
+
 CLAUSES: list[tuple[str, Any]] = [
     ("free", lambda cards: None),
     (rf"(?:{NUMBER} x )?{NUMBER} [A-Z]{{3}} per (day|week|month|quarter|year)(?: for (\w+))?( in arrears)?", _flat),
@@ -112,6 +116,7 @@ CLAUSES: list[tuple[str, Any]] = [
     (rf"{NUMBER} % of (\w+)(?: and {NUMBER} [A-Z]{{3}} each)?(?:; {NUMBER} free)?", _percentage),
     (rf"cost of (\w+) times {NUMBER}", _dynamic),
     (r"(\w+) (graduated|volume) (.+)", _tiers),
+    (r"taxed as (\w+)", _tax_code),
     (rf"at least {NUMBER} [A-Z]{{3}}", lambda cards, value: _add(cards, "commitments", "minimum_amount", value)),
     (rf"at most {NUMBER} [A-Z]{{3}}", lambda cards, value: _add(cards, "commitments", "maximum_amount", value)),
     (rf"{NUMBER} % off", lambda cards, value: _add(cards, "discounts", "percentage", value)),

@@ -140,7 +140,7 @@ def test_a_voided_invoice_gives_the_coupon_back(bill: Story) -> None:
     assert bill.statuses() == ["void", "issued", "issued"]
 
 
-def test_yen_and_dinars_are_spread_in_their_own_units(bill: Story) -> None:
+def test_a_coupon_is_rounded_to_whole_yen(bill: Story) -> None:
     """
     plan pro: 1000 JPY per month, 333 JPY per month for seats
     customer acme in JPY
@@ -151,6 +151,20 @@ def test_yen_and_dinars_are_spread_in_their_own_units(bill: Story) -> None:
     """
     # 12.5 % of 1333 is 166.625, rounded to 167
     assert bill.invoices == ["INV-000001 acme 1166 JPY"]
+
+
+def test_a_coupon_is_rounded_to_thousandths_of_a_dinar(bill: Story) -> None:
+    """
+    plan pro: 10.001 KWD per month, 3.333 KWD per month for seats
+    customer acme in KWD
+    coupon DINAR: 12.5 % off
+    2026-01-01 acme redeems DINAR
+    2026-01-01 acme subscribes to pro
+    2026-01-01 close period
+    """
+    # 12.5 % of 13.334 is 1.66675, rounded to 1.667
+    assert bill.lines[-1] == "Coupon DINAR: Dinar, 12.5 % -1.667 KWD"
+    assert bill.invoices == ["INV-000001 acme 11.667 KWD"]
 
 
 def test_a_coupon_comes_before_prepaid_credit(bill: Story) -> None:

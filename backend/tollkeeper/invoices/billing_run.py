@@ -182,8 +182,13 @@ def bill_after_the_end(database: Database, *, now: datetime, grace: timedelta = 
         ).unique()
         payers = list(dict.fromkeys(payer_of(session, customer).id for customer in ended))
     for payer_id in payers:
-        with database.transaction() as session:
-            invoice = _bill_ended_payer(session, payer_id, now=now)
+        try:
+            with database.transaction() as session:
+                invoice = _bill_ended_payer(session, payer_id, now=now)
+        except TollkeeperError as error:
+            log.exception("billing_failed", payer=payer_id)
+            report.failures[payer_id] = error.message
+            continue
         if invoice is not None:
             report.invoices.append(invoice.number or invoice.id)
     return report

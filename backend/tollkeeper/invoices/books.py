@@ -25,6 +25,7 @@ from tollkeeper.invoices.tables import (
     InvoiceStatus,
     LegalEntity,
 )
+from tollkeeper.invoices.taxing import taxes_are_right
 from tollkeeper.subscriptions.billing_periods import billing_periods
 from tollkeeper.subscriptions.periods import MICROSECOND
 from tollkeeper.subscriptions.tables import Subscription
@@ -185,6 +186,7 @@ CHECKS: tuple[Callable[[Session], Iterator[str]], ...] = (
     coupons_are_noted,
     none_is_below_zero,
     no_more_is_returned_than_was_taken,
+    taxes_are_right,
     *COUPON_CHECKS,
     *CREDIT_CHECKS,
 )

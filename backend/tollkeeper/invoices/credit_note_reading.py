@@ -9,9 +9,7 @@ from sqlalchemy.orm import Session
 from tollkeeper.errors import NotFound
 from tollkeeper.invoices.credit_note_amounts import Room
 from tollkeeper.invoices.credit_note_tables import CreditNote, CreditNoteLine, CreditNoteStatus
-from tollkeeper.invoices.tables import PREPAID_CREDIT, Invoice, InvoiceLine
-
-TAX_KIND = "tax"
+from tollkeeper.invoices.tables import PREPAID_CREDIT, TAX, Invoice, InvoiceLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +76,12 @@ def taken_of(session: Session, invoice_id: str) -> dict[str, Taken]:
 
 
 def room_of(session: Session, invoice: Invoice, lines: Sequence[InvoiceLine]) -> Room:
-    """Return what may be taken back of an invoice: all but prepaid credit, which is a way of paying it."""
-    tax = sum(line.amount_minor for line in lines if line.kind == TAX_KIND)
-    net = sum(line.amount_minor for line in lines if line.kind not in {TAX_KIND, PREPAID_CREDIT})
+    """Return what may be taken back of an invoice: all but prepaid credit, which is a way of paying it.
+
+    Tax that is inside of the prices is on a line of no amount; its proof says how much it is.
+    """
+    tax = sum(line.proof["tax_minor"] for line in lines if line.kind == TAX)
+    net = sum(line.amount_minor for line in lines if line.kind != PREPAID_CREDIT) - tax
     net_credited, tax_credited = session.execute(
         select(
             func.coalesce(func.sum(CreditNote.net_minor), 0), func.coalesce(func.sum(CreditNote.tax_minor), 0)

@@ -125,6 +125,8 @@ def _amounts(
     if (draft.amount_minor is None) == (not draft.lines):
         raise InvalidInput.of("/lines", "name lines with their amounts, or one amount for the whole invoice")
     room = room_of(session, invoice, lines)
+    if room.tax < 0:
+        raise Conflict(f"the tax of {invoice.number} is below zero, as credits on it exceed what is taxed as they are")
     if draft.amount_minor is not None:
         if not 0 < draft.amount_minor <= room.left:
             most = _text(room.left, invoice)

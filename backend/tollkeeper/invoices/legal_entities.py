@@ -14,7 +14,14 @@ from tollkeeper.customers.tables import Customer
 from tollkeeper.errors import Conflict, InvalidInput, NotFound
 from tollkeeper.invoices.credit_note_tables import CreditNote
 from tollkeeper.invoices.numbers import ensure_legal_entity
-from tollkeeper.invoices.tables import DEFAULT_LEGAL_ENTITY, BillingTerms, Invoice, LastBelowMinimum, LegalEntity
+from tollkeeper.invoices.tables import (
+    DEFAULT_LEGAL_ENTITY,
+    BillingTerms,
+    Invoice,
+    LastBelowMinimum,
+    LegalEntity,
+    TaxMode,
+)
 from tollkeeper.money import is_currency, parse_minor
 from tollkeeper.storage.locks import wait_for_turn
 
@@ -24,7 +31,7 @@ MOST_DAYS = 365
 MOST_DIGITS = 12
 CHANGEABLE = (
     "name", "address", "tax_id", "email", "payment_term_days", "minimum_totals", "last_below_minimum",
-    "sends_invoices", "number_prefix", "number_digits", "credit_note_prefix",
+    "tax_mode", "prices_include_tax", "sends_invoices", "number_prefix", "number_digits", "credit_note_prefix",
 )  # fmt: skip
 
 
@@ -91,6 +98,7 @@ def save_legal_entity(session: Session, key: str, changes: Mapping[str, Any]) ->
         setattr(entity, field, value)
     if entity.number_prefix == entity.credit_note_prefix:
         raise InvalidInput.of("/credit_note_prefix", "has to differ from number_prefix")
+    _check_tax(entity)
     session.flush()
     return entity
 
@@ -108,6 +116,16 @@ def _check(changes: Mapping[str, Any]) -> None:
             raise InvalidInput.of(f"/{field}", "takes 1 to 20 of A-Z, 0-9, /, _ and -, such as 'DE-2026-'")
         if field in changes and changes[field][-1].isdigit():
             raise InvalidInput.of(f"/{field}", "must not end in a digit: numbers could not be told apart")
+
+
+def _check_tax(entity: LegalEntity) -> None:
+    if entity.tax_mode not in set(TaxMode):
+        raise InvalidInput.of("/tax_mode", "has to be 'none' or 'own'")
+    if entity.tax_mode == TaxMode.STRIPE:
+        reason = "Stripe's total would not be that of the document that was issued here"
+        raise InvalidInput.of("/tax_mode", f"'stripe' is not possible: {reason}; choose 'own' and set tax rates")
+    if entity.tax_mode == TaxMode.OWN and not (entity.address or {}).get("country"):
+        raise InvalidInput.of("/address/country", "is missing: a legal entity that charges tax is in a country")
 
 
 def _check_minimum(changes: Mapping[str, Any]) -> None:
@@ -195,18 +213,21 @@ def read_terms(session: Session, payer_ids: Sequence[str]) -> Terms:
     return Terms({one.key: one for one in list_legal_entities(session)}, {one.customer_id: one for one in own})
 
 
-def describe_seller(entity: LegalEntity) -> dict[str, object]:
-    """Copy who sells: the document keeps what was true when it was issued."""
-    return {
+def describe_seller(entity: LegalEntity) -> dict[str, Any]:
+    """Copy who sells: the document keeps what was true when it was issued; of tax only if it charges any."""
+    told = {
         "key": entity.key,
         "name": entity.name,
         "address": entity.address,
         "tax_id": entity.tax_id,
         "email": entity.email,
     }
+    if entity.tax_mode == TaxMode.NONE:
+        return told
+    return told | {"tax_mode": entity.tax_mode, "prices_include_tax": entity.prices_include_tax}
 
 
-def describe_buyer(customer: Customer) -> dict[str, object]:
+def describe_buyer(customer: Customer) -> dict[str, Any]:
     """Copy who buys: the document keeps what was true when it was issued."""
     return {
         "key": customer.key,

@@ -11,6 +11,7 @@ from tollkeeper.invoices.tables import (
     DEFAULT_PAYMENT_TERM_DAYS,
     LastBelowMinimum,
     LegalEntity,
+    TaxMode,
 )
 from tollkeeper.storage.upsert import insert_ignoring
 
@@ -72,6 +73,8 @@ def ensure_legal_entity(session: Session, key: str, *, name: str = "", number_pr
         "payment_term_days": DEFAULT_PAYMENT_TERM_DAYS,
         "minimum_totals": {},
         "last_below_minimum": LastBelowMinimum.ISSUE,
+        "tax_mode": TaxMode.NONE,
+        "prices_include_tax": False,
         "number_prefix": prefix,
         "number_digits": DEFAULT_DIGITS,
         "last_number": 0,

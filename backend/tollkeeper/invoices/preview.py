@@ -13,6 +13,7 @@ from tollkeeper.invoices.accounts import Account, open_account
 from tollkeeper.invoices.bill import Bill
 from tollkeeper.invoices.charges import name_of, price_charge
 from tollkeeper.invoices.draft import lines_of, new_invoice, plan_names_of, sort_rows, waiting_rows
+from tollkeeper.invoices.legal_entities import find_terms
 from tollkeeper.invoices.settle import gather_rows, measure_totals, row_of_charge
 from tollkeeper.invoices.steps import foresee_steps
 from tollkeeper.invoices.tables import BilledPeriod, ChargeKind
@@ -41,6 +42,8 @@ def preview_invoice(session: Session, customer: Customer, *, now: datetime) -> B
             rows += gather_rows(session, account, until=now, now=now)
             rows += _running_rows(session, account, rows, now=now)
         invoice = new_invoice(payer, rows, now=now)
+        terms = find_terms(session, payer.id)
+        invoice.legal_entity = (terms and terms.legal_entity) or invoice.legal_entity
         bill = Bill(invoice, payer, now, lines_of(invoice, sort_rows(rows, family), plan_names_of(session, rows)))
         foresee_steps(session, bill)
     return bill

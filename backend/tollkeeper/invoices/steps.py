@@ -22,6 +22,7 @@ from tollkeeper.invoices.bill import Bill
 from tollkeeper.invoices.discount import foresee_coupons, take_coupons
 from tollkeeper.invoices.prepaid import draw_after_tax, foresee_draws_after_tax
 from tollkeeper.invoices.tables import InvoiceLine
+from tollkeeper.invoices.taxing import tax_lines
 
 Act = Callable[[Session, Bill], Sequence[InvoiceLine]]
 
@@ -51,7 +52,7 @@ def _nothing(_session: Session, _bill: Bill) -> Sequence[InvoiceLine]:
 STEPS = (
     Step(StepName.COUPONS, foresee=foresee_coupons, take=take_coupons),
     Step(StepName.CREDIT_BEFORE_TAX, foresee=_nothing, take=_nothing),
-    Step(StepName.TAX, foresee=_nothing, take=_nothing),
+    Step(StepName.TAX, foresee=tax_lines, take=tax_lines),
     Step(StepName.CREDIT_AFTER_TAX, foresee=foresee_draws_after_tax, take=draw_after_tax),
 )
 

@@ -51,6 +51,14 @@ class LastBelowMinimum(StrEnum):
     WAIVE = "waive"
 
 
+class TaxMode(StrEnum):
+    """Who computes the tax on a legal entity's invoices: nobody, we by our rates, or Stripe (not possible yet)."""
+
+    NONE = "none"
+    OWN = "own"
+    STRIPE = "stripe"
+
+
 class LegalEntity(Base):
     """Who sells; each has its own gap-free sequences of numbers, and the row is the lock of both."""
 
@@ -65,6 +73,8 @@ class LegalEntity(Base):
     minimum_totals: Mapped[dict[str, str]] = mapped_column(Json, default=dict)  # by currency, in major units
     last_below_minimum: Mapped[str] = mapped_column(default=LastBelowMinimum.ISSUE)
     sends_invoices: Mapped[bool] = mapped_column(default=False)  # by e-mail, as they are issued
+    tax_mode: Mapped[str] = mapped_column(default=TaxMode.NONE)
+    prices_include_tax: Mapped[bool] = mapped_column(default=False)
     number_prefix: Mapped[str] = mapped_column(unique=True)
     number_digits: Mapped[int] = mapped_column(default=DEFAULT_DIGITS)
     last_number: Mapped[int] = mapped_column(BigInteger, default=0)

@@ -26,6 +26,7 @@ from tollkeeper.invoices.reading import get_invoice, list_lines
 from tollkeeper.invoices.settle import stretches_of
 from tollkeeper.invoices.shares import share_charge
 from tollkeeper.invoices.tables import BilledPeriod, ChargeKind, Invoice, InvoiceLine, InvoiceStatus
+from tollkeeper.invoices.taxing import check_taxes, untaxed_problem
 from tollkeeper.invoices.wording import word_lines
 from tollkeeper.metering.event import microseconds_of
 from tollkeeper.metering.retention_bound import RawEventsDropped, raw_from_us
@@ -86,7 +87,12 @@ def verify_invoice(session: Session, id_or_number: str) -> list[Finding]:
             by_row.setdefault(line.billed_period_id, []).append(line)
     for row_id, its_lines in by_row.items():
         findings += _verify_row(session, session.get_one(BilledPeriod, row_id), its_lines)
-    checks = check_draws(session, invoice, lines), check_coupons(session, invoice, lines), check_returns(lines)
+    checks = (
+        check_draws(session, invoice, lines),
+        check_coupons(session, invoice, lines),
+        check_returns(lines),
+        check_taxes(session, invoice, lines),
+    )
     for line, problem in chain(*checks):
         findings.append(_finding(line.position, line.description, line.amount_minor, [problem] if problem else []))
     return sorted(findings, key=lambda finding: finding.position)
@@ -100,6 +106,7 @@ def _document(invoice: Invoice, lines: Sequence[InvoiceLine]) -> Finding:
         problems.append(f"the lines add up to {total}, the total says {invoice.total_minor}")
     if invoice.status != InvoiceStatus.DRAFT and content_digest(invoice, lines) != invoice.content_digest:
         problems.append("the document is not what was issued: its digest differs")
+    problems += untaxed_problem(invoice, lines)
     return _finding(0, name, invoice.total_minor, problems)
 
 

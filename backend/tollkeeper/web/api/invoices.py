@@ -97,7 +97,8 @@ class InvoiceLineOut(BaseModel):
     proof: Annotated[
         dict[str, object],
         Field(
-            description="Tier, phase, and the events: count, range, digest; of prepaid credit, grant and transaction."
+            description="Tier, phase, and the events: count, range, digest; of prepaid credit, grant and transaction; "
+            "of tax, rate, base and tax."
         ),
     ]
 

@@ -17,7 +17,7 @@ from tollkeeper.invoices.legal_entities import (
     save_legal_entity,
     set_terms,
 )
-from tollkeeper.invoices.tables import LastBelowMinimum
+from tollkeeper.invoices.tables import LastBelowMinimum, TaxMode
 from tollkeeper.web.api.conventions import endpoint
 from tollkeeper.web.api.customers import Address, Email, Name
 from tollkeeper.web.context import snapshot, transaction
@@ -53,6 +53,11 @@ class LegalEntityIn(BaseModel):
     sends_invoices: Annotated[
         bool, Field(description="Send invoices by e-mail as they are issued, to customers who have an address.")
     ] = False
+    tax_mode: Annotated[
+        TaxMode,
+        Field(description="`none`: no tax; `own`: by the tax rates here, needs a country; `stripe`: refused."),
+    ] = TaxMode.NONE
+    prices_include_tax: Annotated[bool, Field(description="Whether prices are with tax in them.")] = False
     number_prefix: Annotated[Prefix, Field(description="Of invoices: A-Z, 0-9, /, _ and -.")] = "INV-"
     number_digits: Annotated[int, Field(ge=1, le=MOST_DIGITS, description="Least digits of a number.")] = 6
     credit_note_prefix: Annotated[Prefix, Field(description="Of credit notes, which are counted apart.")] = "CN-"
@@ -70,6 +75,8 @@ class LegalEntityOut(BaseModel):
     minimum_totals: dict[str, str]
     last_below_minimum: str
     sends_invoices: bool
+    tax_mode: TaxMode
+    prices_include_tax: bool
     number_prefix: str
     number_digits: int
     last_number: int

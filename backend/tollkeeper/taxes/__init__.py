@@ -1,0 +1,1 @@
+"""Tax rates by code and place, and who owes the tax."""
