@@ -2,17 +2,24 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from flask import Flask
 
+from tests.shop import add_customer
 from tests.web.seeded import NOW
 from tests.web.visitor import Visitor, text_of
 from tollkeeper.access.keys import authenticate
-from tollkeeper.customers.customers import find_customer, get_customer
+from tollkeeper.customers.customers import find_customer, get_customer, update_customer
 from tollkeeper.customers.map_consumer import list_mappings
 from tollkeeper.customers.subjects import customer_of_subject
+from tollkeeper.invoices.billing_run import bill_due_periods
+from tollkeeper.invoices.legal_entities import save_legal_entity
+from tollkeeper.invoices.tables import DEFAULT_LEGAL_ENTITY
 from tollkeeper.storage.session import Database
+from tollkeeper.subscriptions.subscribe import subscribe
+from tollkeeper.taxes.rates import TaxRateDraft, create_rate
 
 
 def test_today_shows_what_was_counted_and_what_it_comes_to(ada: Visitor) -> None:
@@ -33,6 +40,22 @@ def test_an_invoice_shows_its_lines_by_subsidiary_and_they_add_up(ada: Visitor) 
     # 75.48 + 54.00
     assert "Total €129.48" in page
     assert "stand-in for Stripe" in page
+
+
+def test_an_invoice_shows_its_tax_and_takes_no_credit_note_on_it(ada: Visitor, books_database: Database) -> None:
+    with books_database.transaction() as session:
+        changes = {"address": {"country": "DE"}, "tax_mode": "own"}
+        save_legal_entity(session, DEFAULT_LEGAL_ENTITY, changes)
+        create_rate(session, TaxRateDraft(name="VAT", country="DE", percentage=Decimal(19)), now=NOW)
+        add_customer(session, "taxed")
+        update_customer(session, "taxed", {"address": {"country": "DE"}})
+        subscribe(session, "taxed", "start-up", start=NOW, now=NOW)
+    [number] = bill_due_periods(books_database, now=NOW + timedelta(hours=2)).invoices
+    page = ada.text(f"/admin/invoices/{number}")
+    assert "VAT 19 % on 20.00" in page
+    assert "$3.80" in page
+    assert "Total $23.80" in page
+    assert page.count("VAT 19 %") == 1, "it is not offered as a line to take back"
 
 
 def test_invoices_are_filtered_by_state(ada: Visitor) -> None:

@@ -151,7 +151,7 @@ def _sums(session: Session, invoice: Invoice, lines: Sequence[InvoiceLine]) -> l
     sums = [Sum(f"Sub-total {one.customer_name}", money(one.amount_minor)) for one in subtotals]
     sums = [] if len(sums) == 1 else sums
     sums.append(Sum("Total", money(invoice.total_minor), is_strong=True))
-    if tax := sum(line.amount_minor for line in lines if line.kind == TAX):
+    if tax := sum(line.proof["tax_minor"] for line in lines if line.kind == TAX):
         sums.append(Sum("of which tax", money(tax)))
     if invoice.amount_credited_minor:
         sums.append(Sum("Taken off by credit notes", money(-invoice.amount_credited_minor)))
