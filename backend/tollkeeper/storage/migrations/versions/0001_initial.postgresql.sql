@@ -179,6 +179,8 @@ CREATE TABLE legal_entities (
   minimum_totals JSONB NOT NULL,
   last_below_minimum VARCHAR NOT NULL,
   sends_invoices BOOLEAN NOT NULL,
+  tax_mode VARCHAR NOT NULL,
+  prices_include_tax BOOLEAN NOT NULL,
   number_prefix VARCHAR NOT NULL,
   number_digits INTEGER NOT NULL,
   last_number BIGINT NOT NULL,
@@ -441,6 +443,22 @@ CREATE TABLE test_clock (
   offset_microseconds BIGINT NOT NULL,
   CONSTRAINT pk_test_clock PRIMARY KEY (id)
 );
+
+CREATE TABLE tax_rates (
+  id VARCHAR NOT NULL,
+  name VARCHAR NOT NULL,
+  tax_code VARCHAR,
+  country VARCHAR NOT NULL,
+  region VARCHAR,
+  percentage NUMERIC NOT NULL,
+  valid_from TIMESTAMP WITH TIME ZONE,
+  valid_to TIMESTAMP WITH TIME ZONE,
+  created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+  CONSTRAINT pk_tax_rates PRIMARY KEY (id),
+  CONSTRAINT ck_tax_rates_ends_after_start CHECK (valid_to > valid_from)
+);
+
+CREATE INDEX ix_tax_rates_country ON tax_rates (country);
 
 CREATE TABLE event_digests (
   day INTEGER NOT NULL,
