@@ -92,6 +92,8 @@ def check_coupons(document):
         if line["kind"] == "coupon_return":
             wrong += check_return(line, document["lines"], left)
             settled.update(told)
+        if line["kind"] == "prepaid_credit" and told:
+            wrong += check_parts(line, left)
         if line["kind"] == "coupon":
             covered = {one: left[one] for one in left if one not in settled and covers(proof, lines[one])}
             base = max(0, sum(covered.values()))
@@ -105,6 +107,15 @@ def check_coupons(document):
         for one, amount in told.items():
             left[one] -= amount
     return wrong
+
+
+def check_parts(line, left):
+    """Credit that is drawn before tax is taken off the charges in proportion to what is left of them."""
+    weights = [{"customer": one, "quantity": max(0, amount)} for one, amount in left.items()]
+    told = {part["line"]: part["amount_minor"] for part in line["proof"]["parts"]}
+    if -line["amount_minor"] > sum(left.values()) or told != nonzero(shared(-line["amount_minor"], weights)):
+        return [f"credit: line {line['position']} is taken off the charges in another proportion"]
+    return []
 
 
 def check_return(line, lines, left):
@@ -139,7 +150,7 @@ def covers(terms, line):
 
 
 def check_taxes(document):
-    """Each charge is taxed once, by the rate of its tax line, on what coupons left of all lines of that rate."""
+    """Each charge is taxed once, by the rate of its tax line, on what coupons and credit left of its charges."""
     taxes = [line for line in document["lines"] if line["kind"] == "tax"]
     charges = [line for line in document["lines"] if line["billed_period_id"] is not None]
     left = {line["id"]: line["amount_minor"] for line in charges}

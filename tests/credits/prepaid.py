@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from tests.shop import add_customer, at
 from tollkeeper.credits.balance import balance_of
 from tollkeeper.credits.books import CREDIT_CHECKS
-from tollkeeper.credits.draw import draw_credit_for, reverse_draws
+from tollkeeper.credits.draw import Stage, Wanted, draw_credit_for, reverse_draws
 from tollkeeper.credits.grants import GrantDraft, grant_credit
 from tollkeeper.credits.ledger import list_ledger
 from tollkeeper.credits.tables import CreditGrant, GrantKind
@@ -28,9 +28,19 @@ def grant(session: Session, name: str, amount: int, *, now: datetime = NOW, **mo
     return grant_credit(session, "acme", draft, now=now)
 
 
-def draw(session: Session, amount: int, reference: str = "inv_1", *, now: datetime = NOW) -> dict[str, int]:
-    """Draw for acme; return what each grant pays, by name, in order."""
-    draws = draw_credit_for(session, acme(session), "EUR", amount, reference=reference, now=now)
+def draw(
+    session: Session,
+    amount: int,
+    reference: str = "inv_1",
+    *,
+    kinds: frozenset[str] | None = None,
+    now: datetime = NOW,
+) -> dict[str, int]:
+    """Draw for acme, of some kinds before tax; return what each grant pays, by name, in order."""
+    wanted = Wanted(acme(session), "EUR", amount)
+    if kinds is not None:
+        wanted = Wanted(acme(session), "EUR", amount, Stage.BEFORE_TAX, kinds)
+    draws = draw_credit_for(session, wanted, reference=reference, now=now)
     return {one.grant_name: one.amount_minor for one in draws}
 
 

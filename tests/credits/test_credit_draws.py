@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 
 from tests.credits.prepaid import NOW, acme, acts, add_acme, balance, draw, give_back, grant, problems
 from tests.shop import add_customer, at
-from tollkeeper.credits.draw import draw_credit_for, plan_draws
+from tollkeeper.credits.draw import Wanted, draw_credit_for, plan_draws
 from tollkeeper.credits.grants import GrantDraft, grant_credit
 from tollkeeper.credits.tables import GrantKind
 from tollkeeper.credits.top_up import set_top_up, stop_top_up
@@ -80,7 +80,7 @@ def test_one_reference_is_not_drawn_for_by_two_customers(books: Session) -> None
     draw(books, 30)
     grant_credit(books, "globex", GrantDraft(kind=GrantKind.PAID, amount_minor=30), now=NOW)
     with pytest.raises(Conflict, match="another amount or customer"):
-        draw_credit_for(books, get_customer(books, "globex").id, "EUR", 30, reference="inv_1", now=NOW)
+        draw_credit_for(books, Wanted(get_customer(books, "globex").id, "EUR", 30), reference="inv_1", now=NOW)
 
 
 def test_draws_are_given_back_once_to_where_they_came_from(books: Session) -> None:
@@ -110,9 +110,24 @@ def test_nothing_drawn_is_nothing_given_back(books: Session) -> None:
 def test_a_plan_of_draws_writes_nothing(books: Session) -> None:
     grant(books, "first", 50, priority=1)
     grant(books, "second", 50, priority=2)
-    planned = plan_draws(books, acme(books), "EUR", 70, at=NOW)
+    planned = plan_draws(books, Wanted(acme(books), "EUR", 70), at=NOW)
     assert [(one.grant_name, one.amount_minor) for one in planned] == [("first", 50), ("second", 20)]
     assert balance(books) == 100
+
+
+def test_credit_is_drawn_once_before_tax_and_once_after_it_and_all_of_it_is_given_back(books: Session) -> None:
+    promotional = frozenset({GrantKind.PROMOTIONAL})
+    grant(books, "gift", 50, priority=2)
+    grant(books, "bought", 50, priority=1, kind=GrantKind.PAID)
+    for _ in range(2):
+        assert draw(books, 40, kinds=promotional) == {"gift": 40}
+        assert draw(books, 55) == {"bought": 50, "gift": 5}
+    assert balance(books) == 5
+    for _ in range(2):
+        assert give_back(books) == {"gift": 5, "bought": 50}  # by name; of the gift 40 and 5
+    assert acts(books)[4:] == ["reversal: gift +45, bought +50, invoices:EUR -95"]
+    assert balance(books) == 100
+    assert problems(books) == []
 
 
 def notes(session: Session) -> list[str]:

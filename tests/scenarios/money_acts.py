@@ -73,9 +73,11 @@ def grant(story: Any, time: str, key: str, amount: str, kind: str, terms: str) -
         grant_credit(session, key, draft, now=instant(time))
 
 
-def charge_tax(story: Any, country: str, inside: str | None) -> None:
-    """Let the default legal entity charge tax by the rates here."""
-    changes = {"address": {"country": country}, "tax_mode": "own", "prices_include_tax": bool(inside)}
+def charge_tax(story: Any, country: str, inside: str | None, before: str | None) -> None:
+    """Let the default legal entity charge tax by the rates here, and say which credit is drawn before it."""
+    changes: dict[str, Any] = {"address": {"country": country}, "tax_mode": "own", "prices_include_tax": bool(inside)}
+    if before is not None:
+        changes["credit_before_tax"] = "none" if before == "no" else before
     with story.database.transaction() as session:
         save_legal_entity(session, DEFAULT_LEGAL_ENTITY, changes)
 
@@ -136,7 +138,10 @@ MONEY_SENTENCES: list[tuple[str, Callable[..., None]]] = [
     (rf"({TIME}) pay (INV-\d+)", pay),
     (rf"({TIME}) expire credit", expire),
     (rf"({TIME}) grant (\w+) ([\d.]+) [A-Z]{{3}} of (promotional|paid|external) credit({TERMS})", grant),
-    (r"tax is charged in ([A-Z]{2})( inside of prices)?", charge_tax),
+    (
+        r"tax is charged in ([A-Z]{2})( inside of prices)?(?:, after (no|promotional|all) credit)?",
+        charge_tax,
+    ),
     (
         rf"tax (\w+) of ([\d.]+) % in ([A-Z/]+)((?: for \w+)?(?: since {TIME})?(?: until {TIME})?)",
         tax_rate,

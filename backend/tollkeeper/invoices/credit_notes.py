@@ -24,7 +24,7 @@ from tollkeeper.invoices.credit_note_tables import (
     Settlement,
 )
 from tollkeeper.invoices.legal_entities import describe_buyer, describe_seller, get_legal_entity
-from tollkeeper.invoices.net import net_of_lines
+from tollkeeper.invoices.net import net_before_credit
 from tollkeeper.invoices.numbers import take_credit_note_number
 from tollkeeper.invoices.pay import paid_by, settle
 from tollkeeper.invoices.payment_tables import InvoiceActKind, PaymentMethod
@@ -146,7 +146,7 @@ def _check_lines(
     lines: Sequence[InvoiceLine], wanted: Mapping[int, int], taken: Mapping[str, Taken], invoice: Invoice
 ) -> None:
     known = {line.position: line for line in lines}
-    net = net_of_lines(lines)
+    net = net_before_credit(lines)
     for position, amount in wanted.items():
         line = known.get(position)
         if line is None or line.kind in STEP_KINDS or line.amount_minor <= 0:

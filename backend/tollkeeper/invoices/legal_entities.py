@@ -17,6 +17,7 @@ from tollkeeper.invoices.numbers import ensure_legal_entity
 from tollkeeper.invoices.tables import (
     DEFAULT_LEGAL_ENTITY,
     BillingTerms,
+    CreditBeforeTax,
     Invoice,
     LastBelowMinimum,
     LegalEntity,
@@ -31,7 +32,8 @@ MOST_DAYS = 365
 MOST_DIGITS = 12
 CHANGEABLE = (
     "name", "address", "tax_id", "email", "payment_term_days", "minimum_totals", "last_below_minimum",
-    "tax_mode", "prices_include_tax", "sends_invoices", "number_prefix", "number_digits", "credit_note_prefix",
+    "tax_mode", "prices_include_tax", "credit_before_tax", "sends_invoices", "number_prefix", "number_digits",
+    "credit_note_prefix",
 )  # fmt: skip
 
 
@@ -121,6 +123,8 @@ def _check(changes: Mapping[str, Any]) -> None:
 def _check_tax(entity: LegalEntity) -> None:
     if entity.tax_mode not in set(TaxMode):
         raise InvalidInput.of("/tax_mode", "has to be 'none' or 'own'")
+    if entity.credit_before_tax not in set(CreditBeforeTax):
+        raise InvalidInput.of("/credit_before_tax", "has to be 'none', 'promotional' or 'all'")
     if entity.tax_mode == TaxMode.STRIPE:
         reason = "Stripe's total would not be that of the document that was issued here"
         raise InvalidInput.of("/tax_mode", f"'stripe' is not possible: {reason}; choose 'own' and set tax rates")
@@ -224,7 +228,11 @@ def describe_seller(entity: LegalEntity) -> dict[str, Any]:
     }
     if entity.tax_mode == TaxMode.NONE:
         return told
-    return told | {"tax_mode": entity.tax_mode, "prices_include_tax": entity.prices_include_tax}
+    return told | {
+        "tax_mode": entity.tax_mode,
+        "prices_include_tax": entity.prices_include_tax,
+        "credit_before_tax": entity.credit_before_tax,
+    }
 
 
 def describe_buyer(customer: Customer) -> dict[str, Any]:

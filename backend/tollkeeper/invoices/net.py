@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tollkeeper.invoices.reading import parts_of
-from tollkeeper.invoices.tables import InvoiceLine
+from tollkeeper.invoices.tables import PREPAID_CREDIT, InvoiceLine
 from tollkeeper.rating.spread import spread_minor
 
 Parts = list[dict[str, Any]]
@@ -23,6 +23,11 @@ def net_of_lines(lines: Iterable[InvoiceLine]) -> dict[str, int]:
         for part in line.proof.get("parts", ()):
             net[part["line"]] -= part["amount_minor"]
     return net
+
+
+def net_before_credit(lines: Iterable[InvoiceLine]) -> dict[str, int]:
+    """Return what coupons left of each charge's line, by id: what credit notes may take back, however it was paid."""
+    return net_of_lines(line for line in lines if line.kind != PREPAID_CREDIT)
 
 
 def charges_of(lines: Iterable[InvoiceLine]) -> list[InvoiceLine]:

@@ -2,42 +2,95 @@
 
 Credit is drawn when an invoice is issued, in the transaction that issues it, from the payer's grants and up to
 what is due. The ledger knows the draws under the invoice's id, so the lines can be proved by it.
+
+A legal entity that charges tax says which kinds of credit are drawn before it (`credit_before_tax`): those lessen what
+is taxed, so each such line says what it took off which charge. The others pay the total with tax.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from tollkeeper.credits.draw import INVOICES, Draw, draw_credit_for, list_draws, plan_draws
-from tollkeeper.credits.tables import CreditEntry, CreditTransaction
+from tollkeeper.credits.draw import INVOICES, Draw, Stage, Wanted, draw_credit_for, list_draws, plan_draws
+from tollkeeper.credits.tables import CreditEntry, CreditTransaction, GrantKind
 from tollkeeper.invoices.bill import Bill
-from tollkeeper.invoices.tables import PREPAID_CREDIT, Invoice, InvoiceLine, InvoiceStatus
+from tollkeeper.invoices.net import charges_of, net_of_lines, parts_by_line, proof_with_shares, shares_of_parts
+from tollkeeper.invoices.tables import (
+    PREPAID_CREDIT,
+    CreditBeforeTax,
+    Invoice,
+    InvoiceLine,
+    InvoiceStatus,
+    LegalEntity,
+    TaxMode,
+)
+from tollkeeper.rating.coupons import draw_credit
+
+DRAWN_BEFORE_TAX: Mapping[str, frozenset[str]] = {
+    CreditBeforeTax.NONE: frozenset(),
+    CreditBeforeTax.PROMOTIONAL: frozenset({GrantKind.PROMOTIONAL}),
+    CreditBeforeTax.ALL: frozenset(GrantKind),
+}
+
+
+def foresee_draws_before_tax(session: Session, bill: Bill) -> list[InvoiceLine]:
+    """Return the lines of what would be drawn before tax if the bill were issued now."""
+    wanted = _wanted_before_tax(session, bill)
+    return _lines(bill, plan_draws(session, wanted, at=bill.now)) if wanted.kinds else []
+
+
+def draw_before_tax(session: Session, bill: Bill) -> list[InvoiceLine]:
+    """Draw the credit that comes before tax for a bill that is being issued, and return the lines for it."""
+    wanted = _wanted_before_tax(session, bill)
+    if not wanted.kinds:
+        return []
+    return _lines(bill, draw_credit_for(session, wanted, reference=bill.invoice.id, now=bill.now))
+
+
+def _wanted_before_tax(session: Session, bill: Bill) -> Wanted:
+    entity = session.get(LegalEntity, bill.invoice.legal_entity)
+    charges_tax = entity is not None and entity.tax_mode != TaxMode.NONE
+    kinds = DRAWN_BEFORE_TAX[entity.credit_before_tax] if entity is not None and charges_tax else frozenset()
+    return Wanted(bill.payer.id, bill.invoice.currency, bill.total_minor, Stage.BEFORE_TAX, kinds)
 
 
 def foresee_draws_after_tax(session: Session, bill: Bill) -> list[InvoiceLine]:
     """Return the lines of what would be drawn if the bill were issued now."""
-    invoice = bill.invoice
-    return [
-        _line(bill, draw)
-        for draw in plan_draws(session, bill.payer.id, invoice.currency, bill.total_minor, at=bill.now)
-    ]
+    drawn: dict[str, int] = {}
+    for line in bill.lines:
+        if line.kind == PREPAID_CREDIT:
+            drawn[line.proof["grant"]] = drawn.get(line.proof["grant"], 0) - line.amount_minor
+    wanted = Wanted(bill.payer.id, bill.invoice.currency, bill.total_minor)
+    return _lines(bill, plan_draws(session, wanted, at=bill.now, drawn=drawn))
 
 
 def draw_after_tax(session: Session, bill: Bill) -> list[InvoiceLine]:
     """Draw the payer's credit for a bill that is being issued, and return the lines for it."""
-    invoice = bill.invoice
-    draws = draw_credit_for(
-        session, invoice.customer_id, invoice.currency, bill.total_minor, reference=invoice.id, now=bill.now
-    )
-    return [_line(bill, draw) for draw in draws]
+    wanted = Wanted(bill.payer.id, bill.invoice.currency, bill.total_minor)
+    return _lines(bill, draw_credit_for(session, wanted, reference=bill.invoice.id, now=bill.now))
 
 
-def _line(bill: Bill, draw: Draw) -> InvoiceLine:
-    worded = word_draw(draw)
-    proof = {"grant": draw.grant_id, "transaction": draw.transaction_id}
-    return bill.line(PREPAID_CREDIT, worded.description, worded.amount_minor, proof)
+def _lines(bill: Bill, draws: Iterable[Draw]) -> list[InvoiceLine]:
+    lines: list[InvoiceLine] = []
+    for draw in draws:
+        worded = word_draw(draw)
+        proof = _proof(draw, bill.payer.id, [*bill.lines, *lines])
+        lines.append(bill.line(PREPAID_CREDIT, worded.description, worded.amount_minor, proof))
+    return lines
+
+
+def _proof(draw: Draw, payer_id: str, before: Sequence[InvoiceLine]) -> dict[str, Any]:
+    """Return what proves a draw's line; drawn before tax, also what it takes off which of the lines before it."""
+    proof: dict[str, Any] = {"grant": draw.grant_id, "transaction": draw.transaction_id}
+    if draw.stage is Stage.AFTER_TAX:
+        return proof
+    net, charges = net_of_lines(before), charges_of(before)
+    [amounts] = draw_credit([net[line.id] for line in charges], [draw.amount_minor])
+    parts = parts_by_line(charges, amounts)
+    return proof_with_shares({**proof, "parts": parts}, shares_of_parts(payer_id, before, parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +112,29 @@ def check_draws(session: Session, invoice: Invoice, lines: Sequence[InvoiceLine]
     shown = [line for line in lines if line.kind == PREPAID_CREDIT]
     missing = "" if len(draws) == len(shown) else f"the ledger has {len(draws)} draws, the invoice {len(shown)} lines"
     for place, line in enumerate(shown):
-        draw = draws[place] if place < len(draws) else None
-        yield line, missing or _difference(line, draw)
+        if place >= len(draws):
+            yield line, "the ledger has no such draw"
+            continue
+        before = [one for one in lines if one.position < line.position]
+        problem = _difference(line, draws[place], invoice, before) or _stage_problem(draws[place], invoice, before)
+        yield line, missing or problem
 
 
-def _difference(line: InvoiceLine, draw: Draw | None) -> str:
-    if draw is None:
-        return "the ledger has no such draw"
-    said = (line.amount_minor, line.proof.get("grant"), line.proof.get("transaction"), line.description)
+def _difference(line: InvoiceLine, draw: Draw, invoice: Invoice, before: Sequence[InvoiceLine]) -> str:
     worded = word_draw(draw)
-    if said == (worded.amount_minor, draw.grant_id, draw.transaction_id, worded.description):
-        return ""
-    return f"the ledger has {draw.amount_minor} drawn from {draw.grant_id}"
+    if (line.amount_minor, line.description) != (worded.amount_minor, worded.description):
+        return f"the ledger has {draw.amount_minor} drawn from {draw.grant_id}"
+    proof = _proof(draw, invoice.customer_id, before)
+    return "" if line.proof == proof else "its grant, its transaction or what it took off which line is another"
+
+
+def _stage_problem(draw: Draw, invoice: Invoice, before: Sequence[InvoiceLine]) -> str:
+    """Say why a draw was not to be at its stage by what the seller has set."""
+    is_first = draw.grant_kind in DRAWN_BEFORE_TAX[invoice.seller.get("credit_before_tax", CreditBeforeTax.NONE)]
+    if draw.stage is Stage.BEFORE_TAX:
+        return "" if is_first else f"{draw.grant_kind} credit is not drawn before tax"
+    is_too_late = is_first and sum(net_of_lines(before).values()) > 0
+    return f"{draw.grant_kind} credit is drawn before tax" if is_too_late else ""
 
 
 def lines_are_in_the_ledger(session: Session) -> Iterator[str]:

@@ -20,7 +20,12 @@ from sqlalchemy.orm import Session
 
 from tollkeeper.invoices.bill import Bill
 from tollkeeper.invoices.discount import foresee_coupons, take_coupons
-from tollkeeper.invoices.prepaid import draw_after_tax, foresee_draws_after_tax
+from tollkeeper.invoices.prepaid import (
+    draw_after_tax,
+    draw_before_tax,
+    foresee_draws_after_tax,
+    foresee_draws_before_tax,
+)
 from tollkeeper.invoices.tables import InvoiceLine
 from tollkeeper.invoices.taxing import tax_lines
 
@@ -45,13 +50,9 @@ class Step:
     take: Act
 
 
-def _nothing(_session: Session, _bill: Bill) -> Sequence[InvoiceLine]:
-    return ()
-
-
 STEPS = (
     Step(StepName.COUPONS, foresee=foresee_coupons, take=take_coupons),
-    Step(StepName.CREDIT_BEFORE_TAX, foresee=_nothing, take=_nothing),
+    Step(StepName.CREDIT_BEFORE_TAX, foresee=foresee_draws_before_tax, take=draw_before_tax),
     Step(StepName.TAX, foresee=tax_lines, take=tax_lines),
     Step(StepName.CREDIT_AFTER_TAX, foresee=foresee_draws_after_tax, take=draw_after_tax),
 )

@@ -59,6 +59,14 @@ class TaxMode(StrEnum):
     STRIPE = "stripe"
 
 
+class CreditBeforeTax(StrEnum):
+    """Which prepaid credit lessens what is taxed; the other pays the total with tax."""
+
+    NONE = "none"
+    PROMOTIONAL = "promotional"
+    ALL = "all"
+
+
 class LegalEntity(Base):
     """Who sells; each has its own gap-free sequences of numbers, and the row is the lock of both."""
 
@@ -75,6 +83,7 @@ class LegalEntity(Base):
     sends_invoices: Mapped[bool] = mapped_column(default=False)  # by e-mail, as they are issued
     tax_mode: Mapped[str] = mapped_column(default=TaxMode.NONE)
     prices_include_tax: Mapped[bool] = mapped_column(default=False)
+    credit_before_tax: Mapped[str] = mapped_column(default=CreditBeforeTax.PROMOTIONAL)
     number_prefix: Mapped[str] = mapped_column(unique=True)
     number_digits: Mapped[int] = mapped_column(default=DEFAULT_DIGITS)
     last_number: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -144,7 +153,7 @@ class InvoiceLine(Base):
     """One line of an invoice; the charge that it belongs to, with its proof, is `billed_period_id`.
 
     Lines of the steps after the charges (steps.py) belong to none. The proof of prepaid credit names the grant and
-    the transaction of the ledger.
+    the transaction of the ledger, and what was drawn before tax of which line.
     """
 
     __tablename__ = "invoice_lines"

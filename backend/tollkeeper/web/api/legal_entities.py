@@ -17,7 +17,7 @@ from tollkeeper.invoices.legal_entities import (
     save_legal_entity,
     set_terms,
 )
-from tollkeeper.invoices.tables import LastBelowMinimum, TaxMode
+from tollkeeper.invoices.tables import CreditBeforeTax, LastBelowMinimum, TaxMode
 from tollkeeper.web.api.conventions import endpoint
 from tollkeeper.web.api.customers import Address, Email, Name
 from tollkeeper.web.context import snapshot, transaction
@@ -58,6 +58,12 @@ class LegalEntityIn(BaseModel):
         Field(description="`none`: no tax; `own`: by the tax rates here, needs a country; `stripe`: refused."),
     ] = TaxMode.NONE
     prices_include_tax: Annotated[bool, Field(description="Whether prices are with tax in them.")] = False
+    credit_before_tax: Annotated[
+        CreditBeforeTax,
+        Field(
+            description="Which prepaid credit is drawn before tax and lessens it; the other pays the total with tax."
+        ),
+    ] = CreditBeforeTax.PROMOTIONAL
     number_prefix: Annotated[Prefix, Field(description="Of invoices: A-Z, 0-9, /, _ and -.")] = "INV-"
     number_digits: Annotated[int, Field(ge=1, le=MOST_DIGITS, description="Least digits of a number.")] = 6
     credit_note_prefix: Annotated[Prefix, Field(description="Of credit notes, which are counted apart.")] = "CN-"
@@ -77,6 +83,7 @@ class LegalEntityOut(BaseModel):
     sends_invoices: bool
     tax_mode: TaxMode
     prices_include_tax: bool
+    credit_before_tax: CreditBeforeTax
     number_prefix: str
     number_digits: int
     last_number: int
