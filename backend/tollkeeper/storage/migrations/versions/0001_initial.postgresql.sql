@@ -181,6 +181,7 @@ CREATE TABLE legal_entities (
   sends_invoices BOOLEAN NOT NULL,
   tax_mode VARCHAR NOT NULL,
   prices_include_tax BOOLEAN NOT NULL,
+  credit_before_tax VARCHAR NOT NULL,
   number_prefix VARCHAR NOT NULL,
   number_digits INTEGER NOT NULL,
   last_number BIGINT NOT NULL,
