@@ -2,19 +2,24 @@
 
 import math
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from tests.shop import add_customer, add_feature, flat
+from tests.shop import add_add_on, add_customer, add_feature, flat
 from tollkeeper.access.admins import create_admin
 from tollkeeper.access.keys import create_api_key, revoke_api_key
 from tollkeeper.catalog.draft import create_plan_draft
 from tollkeeper.catalog.publish import publish_plan
-from tollkeeper.catalog.spec import PlanSpec
+from tollkeeper.catalog.spec import MeteredEntitlement, PlanSpec
+from tollkeeper.catalog.templates import put_template
+from tollkeeper.coupons.coupons import CouponDraft, create_coupon
+from tollkeeper.coupons.redeem import redeem_coupon
 from tollkeeper.customers.customers import update_customer
 from tollkeeper.entitlements.nodes import Heartbeat, record_heartbeat, watch_nodes
 from tollkeeper.invoices.billing_run import bill_due_periods
+from tollkeeper.invoices.legal_entities import save_legal_entity
 from tollkeeper.invoices.pay import mark_paid
 from tollkeeper.metering.accept import accept_events
 from tollkeeper.metering.event import Event
@@ -38,6 +43,7 @@ def fill(database: Database) -> None:
         _add_plans(session)
         _add_customers(session)
         _add_nodes(session)
+        _add_offers(session)
     with database.transaction() as session:
         accept_events(session, list(_events()), now=NOW)
     for month_end in (FEBRUARY, MARCH):
@@ -106,6 +112,19 @@ def _add_customers(session: Session) -> None:
         subscribe(session, key, "pro", start=midnight_in_berlin, now=FEBRUARY)
     subscribe(session, "nimbus", "start-up", start=FEBRUARY, now=FEBRUARY)
     subscribe(session, "tess", "free", start=FEBRUARY, now=FEBRUARY)
+
+
+def _add_offers(session: Session) -> None:
+    """Write what takes nothing off and adds nothing to the invoices here: Tess pays for no tokens."""
+    tokens = CouponDraft(code="TOKENS-10", name="Tokens", percentage=Decimal(10), features=["output_tokens"])
+    create_coupon(session, tokens, now=FEBRUARY)
+    launch = CouponDraft(code="LAUNCH", name="Launch gift", amount_minor=2500, currency="EUR", max_redemptions=100)
+    create_coupon(session, launch, now=FEBRUARY)
+    redeem_coupon(session, "tess", "TOKENS-10", now=FEBRUARY + timedelta(days=1))
+    save_legal_entity(session, "de", {"name": "Toll Deutschland GmbH", "tax_id": "DE123456789"})
+    quota = MeteredEntitlement(type="metered", limit=Decimal(1000))
+    put_template(session, "basic-quota", "Basic quota", quota, now=FEBRUARY)
+    add_add_on(session, "support", flat("support", "99.00"), instances="multiple", currency="EUR")
 
 
 def _events() -> Any:

@@ -19,6 +19,7 @@ from tollkeeper.customers.tables import Customer
 from tollkeeper.entitlements.balances import entitlement_balances
 from tollkeeper.errors import Conflict, InvalidInput, NotFound
 from tollkeeper.invoices.reading import list_invoices
+from tollkeeper.web.admin.customer_billing import billing_of
 from tollkeeper.web.admin.forms import Form, read_instant
 from tollkeeper.web.admin.plan_options import sold_plans
 from tollkeeper.web.admin.subscriptions import described_subscriptions
@@ -177,7 +178,9 @@ def _customer_page(key: str, form: Form) -> str:
             plans=sold_plans(session, customer.currency),
             balances=entitlement_balances(session, customer.id, now=now),
             invoices=list_invoices(session, customer_id=payer.id, limit=MOST_INVOICES_SHOWN),
+            billing=billing_of(session, customer),
             form=form,
+            blank=Form(),
         )
 
 

@@ -6,8 +6,14 @@ from datetime import UTC, datetime
 
 from werkzeug.datastructures import MultiDict
 
-from tollkeeper.errors import InvalidInput, TollkeeperError
+from tollkeeper.errors import FieldError, InvalidInput, TollkeeperError
 from tollkeeper.web.api.instants import in_range
+
+# Pydantic's words, and ours for people: how it has to be written stands below the field.
+WORDS = {
+    "string should match pattern": "is not written as it has to be",
+    "input should be a valid integer": "has to be a whole number",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +44,18 @@ class Form:
     def with_errors(self, error: TollkeeperError) -> "Form":
         """Return the form with the domain's complaint beside its fields."""
         fields = error.fields if isinstance(error, InvalidInput) else ()
-        by_name = {wrong.path.lstrip("/"): wrong.message for wrong in fields}
-        return replace(self, errors=by_name, message=None if by_name else error.message)
+        by_name = dict(self._place(wrong) for wrong in fields)
+        homeless = [f"{name}: {text}" for name, text in by_name.items() if name not in {*self.texts, *self.lists}]
+        return replace(self, errors=by_name, message="; ".join(homeless) if by_name else error.message)
+
+    def _place(self, wrong: FieldError) -> tuple[str, str]:
+        """Return the field that a complaint stands beside: the one of that path, or else the one that holds it."""
+        message = next((ours for theirs, ours in WORDS.items() if wrong.message.startswith(theirs)), wrong.message)
+        name, inner = wrong.path.lstrip("/"), ""
+        while name not in self.texts and "/" in name:
+            name, _, last = name.rpartition("/")
+            inner = f"{last}/{inner}".rstrip("/")
+        return name, f"{inner}: {message}" if inner else message
 
 
 def read_instant(form: Form, name: str) -> datetime | None:
@@ -53,3 +69,8 @@ def read_instant(form: Form, name: str) -> datetime | None:
         return in_range(instant)
     except ValueError:
         raise InvalidInput.of(f"/{name}", "write it like 2026-03-01T00:00, in UTC") from None
+
+
+def read_list(form: Form, name: str) -> list[str]:
+    """Read what was typed with commas between; an empty field is an empty list."""
+    return [part for text in form.text(name).split(",") if (part := text.strip())]

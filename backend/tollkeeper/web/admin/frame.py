@@ -9,13 +9,18 @@ from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.exceptions import BadRequest
 
 from tollkeeper.web.admin import (
+    add_ons,
     api_keys,
     audit_log,
+    coupons,
+    customer_billing,
     customers,
+    entitlement_templates,
     formats,
     health,
     invoice_acts,
     invoices,
+    legal_entities,
     move_consumer,
     nodes,
     plan_desk,
@@ -41,8 +46,22 @@ NAVIGATION = (
             ("admin.usage.show", "Usage"),
         ),
     ),
-    ("What is sold", (("admin.plans.show_list", "Plans"),)),
-    ("Billing", (("admin.invoices.show_list", "Invoices"),)),
+    (
+        "What is sold",
+        (
+            ("admin.plans.show_list", "Plans"),
+            ("admin.add_ons.show_list", "Add-ons"),
+            ("admin.entitlement_templates.show_list", "Entitlement templates"),
+            ("admin.coupons.show_list", "Coupons"),
+        ),
+    ),
+    (
+        "Billing",
+        (
+            ("admin.invoices.show_list", "Invoices"),
+            ("admin.legal_entities.show_list", "Legal entities"),
+        ),
+    ),
     (
         "Operation",
         (
@@ -57,6 +76,7 @@ PAGES = (
     sign_in,
     today,
     customers,
+    customer_billing,
     move_consumer,
     subscriptions,
     subscription,
@@ -64,8 +84,12 @@ PAGES = (
     usage,
     plans,
     plan_desk,
+    add_ons,
+    entitlement_templates,
+    coupons,
     invoices,
     invoice_acts,
+    legal_entities,
     nodes,
     api_keys,
     audit_log,
@@ -123,11 +147,14 @@ def _guard() -> ResponseReturnValue | None:
     if request.endpoint == "admin.static":
         return None
     _refuse_nul()
+    # who is not signed in is told that, not that the form is too old: the token went with the session
+    if request.endpoint not in sign_in.OPEN_ENDPOINTS and not sign_in.find_admin_of_browser():
+        return _ask_to_sign_in()
     csrf.protect()
-    if request.endpoint in sign_in.OPEN_ENDPOINTS:
-        return None
-    if sign_in.find_admin_of_browser():
-        return None
+    return None
+
+
+def _ask_to_sign_in() -> ResponseReturnValue:
     if request.headers.get("HX-Request"):
         # htmx follows a redirect silently and would put the sign-in page into a table row
         return Response(status=401, headers={"HX-Redirect": url_for("admin.sign_in.show")})

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from tollkeeper.catalog.spec import BooleanEntitlement, MeteredEntitlement, RateCard
+from tollkeeper.catalog.spec import BooleanEntitlement, Entitlement, MeteredEntitlement, RateCard
 from tollkeeper.money import write_number, write_price
 from tollkeeper.rating.dynamic import DynamicPrice
 from tollkeeper.rating.flat import FlatPrice
@@ -64,7 +64,7 @@ def describe_card(card: RateCard, currency: str) -> CardWords:
             for start, tier in zip(lower, tiers, strict=False)
         ),
         terms=tuple(_terms(card, currency)),
-        entitlement=_entitlement(card),
+        entitlement=describe_entitlement(card.entitlement),
     )
 
 
@@ -122,8 +122,9 @@ def _terms(card: RateCard, currency: str) -> list[str]:
     return found
 
 
-def _entitlement(card: RateCard) -> str:
-    match card.entitlement:
+def describe_entitlement(entitlement: Entitlement | None) -> str:
+    """Return one line on what is allowed; "" if nothing is said."""
+    match entitlement:
         case MeteredEntitlement() as metered:
             ending = "then warns" if metered.is_soft_limit else f"then refuses with {metered.status}"
             return f"{write_number(metered.limit)} each {write_cadence(metered.usage_period)}, {ending}"

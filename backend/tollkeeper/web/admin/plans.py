@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from flask import Blueprint, render_template, request
+from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from tollkeeper.catalog.diff import diff_specs
@@ -47,8 +47,8 @@ def show(key: str) -> ResponseReturnValue:
         plan = get_plan(session, key)
         versions = list_versions(session, key)
         sold = find_version_in(session, plan, "published")
-    if not versions:
-        raise NotFound(f"the plan {key!r} has no version")
+    if not versions:  # its only draft was thrown away
+        return redirect(url_for("admin.plan_desk.show_draft", key=key))
     return show_version(key, (sold or versions[0]).version)
 
 

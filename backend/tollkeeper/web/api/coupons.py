@@ -108,15 +108,18 @@ class RedemptionsOut(BaseModel):
 @endpoint("write", body=CouponIn, answer=CouponOut, status=201)
 def create_one_coupon(body: CouponIn) -> CouponOut:
     """Make a coupon: per cent or an amount off, once, on some invoices or for ever, by a code."""
+    with transaction() as session:
+        return _describe(create_coupon(session, draft_of(body), now=web_context().clock.now()))
+
+
+def draft_of(body: CouponIn) -> CouponDraft:
+    """Return the coupon that is asked for, its amount in minor units; raises InvalidInput."""
     if body.amount is not None and body.currency is None:
         raise InvalidInput.of("/currency", "is missing: an amount is in a currency")
     amount = None
     if body.amount is not None and body.currency is not None:
         amount = parse_minor(body.amount, body.currency, "/amount")
-    with transaction() as session:
-        fields = body.model_dump(exclude={"amount"}, mode="python")
-        draft = CouponDraft(**fields, amount_minor=amount)
-        return _describe(create_coupon(session, draft, now=web_context().clock.now()))
+    return CouponDraft(**body.model_dump(exclude={"amount"}, mode="python"), amount_minor=amount)
 
 
 @blueprint.get("/coupons")
