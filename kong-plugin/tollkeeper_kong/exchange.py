@@ -81,7 +81,7 @@ class Published(msgspec.Struct, frozen=True):
     llm: msgspec.Raw = NOTHING
     would_refuse: WouldRefuse | None = None
     subject: str | None = None
-    """Whom `access` attributed the request to, where that is neither its consumer nor its credential."""
+    """Whom `access` attributed the request to, where that is not its consumer."""
 
 
 class Exchange(msgspec.Struct, frozen=True, gc=False):
@@ -129,9 +129,19 @@ def header_text(value: HeaderValue | None) -> str:
 
 
 def _clean(text: str | bytes) -> bytes:
-    """Replace what is not UTF-8, so that one hostile header cannot make a request unreadable."""
-    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-    return raw.decode("utf-8", "replace").encode()
+    """Replace what is not UTF-8, so that one hostile header cannot make a request unreadable.
+
+    The socket's unpacker hands such bytes on as surrogates (PEP 383). They are turned back first: a file holds the
+    bytes themselves, and both captures must come to the same record.
+    """
+    return (_bytes_of(text) if isinstance(text, str) else text).decode("utf-8", "replace").encode()
+
+
+def _bytes_of(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # surrogates that are no bytes: not from Kong
+        return text.encode("utf-8", "surrogatepass")
 
 
 def _read_leniently(text: bytes) -> Exchange:

@@ -16,7 +16,7 @@ from tollkeeper_kong.instances import Config
 from tollkeeper_kong.llm import LlmUsage, is_stream, usage_of_answer
 from tollkeeper_kong.node import Node
 from tollkeeper_kong.pdk import Call, Steps, response_exit
-from tollkeeper_kong.record import ANONYMOUS, usage_record
+from tollkeeper_kong.record import usage_record
 from tollkeeper_kong.refusal import Decision, refuse_by_policy
 from tollkeeper_kong.schema import read_policy, read_scope
 from tollkeeper_kong.snapshot import Amount, Limit, RequestScope
@@ -51,9 +51,8 @@ class Tollkeeper:
         self._service_names: dict[str | None, str] = {}
         self._names_until = 0.0
         self._source = subject_source(self._policy.subject_from)
-        by_consumer = self._policy.subject_from == "consumer"
+        by_consumer = not self._source.is_written_down
         self._fixed_subject = f"consumer:{scope.consumer_id}" if by_consumer and scope.consumer_id else None
-        self._asks_more = self._policy.buffer_response or not by_consumer
         self._spool_full = refuse_by_policy(
             "metering_unavailable",
             503,
@@ -64,7 +63,7 @@ class Tollkeeper:
         if wrong:
             node.counters.config_problems += 1
             log.error("config_not_usable", fields=wrong, plugin_id=str(config.get("__plugin_id"))[:64])
-        access = self.access if self._source.read_log else self.access_by_header
+        access = self.access_in_writing if self._source.is_written_down else self.access
         self.phases: dict[str, Callable[[], Steps]] = {"access": access, "log": self.log}
 
     @property
@@ -76,7 +75,7 @@ class Tollkeeper:
         """Let the request pass, or answer 500 where the configuration says so."""
         return None if self._policy.fault_tolerant or phase != "access" else _exit(PLUGIN_FAILED)
 
-    def access_by_header(self) -> PdkSteps:
+    def access_in_writing(self) -> PdkSteps:
         """Write down whom the request is attributed to, then decide."""
         subject = self._source.read((yield self._source.ask))
         yield _subject(subject)
@@ -110,23 +109,15 @@ class Tollkeeper:
         except NotAnExchange:
             self._counters.unreadable += 1
             raise
-        if self._asks_more:
-            yield from self._ask_more(exchange)
-        else:
-            self._keep(exchange)
-
-    def _ask_more(self, exchange: Exchange) -> PdkSteps:
-        """Record a request for which the log's own JSON does not say all."""
-        llm, read_log, published = None, self._source.read_log, exchange.tollkeeper
-        subject = (published and published.subject) or ANONYMOUS if read_log is None else read_log(exchange)
+        if not self._policy.buffer_response or not _has_json(exchange):
+            self._keep(exchange, None)
+            return
+        llm = None
         try:
-            if read_log is None and not (published and published.subject):  # it never came to access
-                subject = self._source.read((yield self._source.ask))
-            if self._policy.buffer_response and _has_json(exchange):
-                body = yield GET_RAW_BODY
-                llm = self._usage_of(body, exchange)
+            body = yield GET_RAW_BODY
+            llm = self._usage_of(body, exchange)
         finally:  # also when Kong does not answer: it ends its timer where a body was not buffered
-            self._keep(exchange, llm, subject)
+            self._keep(exchange, llm)
 
     def _refusal(self, decision: Decision) -> Call:
         """Return the call that ends the request or, in shadow mode, notes that it would have been ended."""
@@ -179,12 +170,12 @@ class Tollkeeper:
         self._counters.bodies += 1
         return usage_of_answer(body, _content_type(exchange))
 
-    def _keep(self, exchange: Exchange, llm: LlmUsage | None = None, subject: str | None = None) -> None:
+    def _keep(self, exchange: Exchange, llm: LlmUsage | None) -> None:
         counters = self._counters
         counters.recorded += 1
         if exchange.source == "upstream" or _is_ours(exchange):
             counters.recorded_after_access += 1
-        self._node.spool.append(usage_record(exchange, node=self._node.name, llm=llm, subject=subject))
+        self._node.spool.append(usage_record(exchange, node=self._node.name, llm=llm))
 
 
 def _with_route(known: RequestScope, route: dict[str, Any]) -> RequestScope:

@@ -98,11 +98,11 @@ class UsageRecord(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag
 _encode = msgspec.json.Encoder().encode
 
 
-def usage_record(exchange: Exchange, *, node: str, llm: LlmUsage | None = None, subject: str | None = None) -> bytes:
+def usage_record(exchange: Exchange, *, node: str, llm: LlmUsage | None = None) -> bytes:
     """Write the usage record of a request as compact JSON.
 
-    `llm` is what the caller read of the answer's body; it goes before what the logs say. `subject` is whom the request
-    is attributed to, where that is neither its consumer nor what `access` wrote into the log.
+    `llm` is what the caller read of the answer's body; it goes before what the logs say. The request is attributed to
+    whom `access` wrote into the log, else to its consumer.
     """
     request, response, consumer = exchange.request, exchange.response, exchange.consumer
     route, service, origin, published = exchange.route, exchange.service, exchange.source, exchange.tollkeeper
@@ -125,8 +125,7 @@ def usage_record(exchange: Exchange, *, node: str, llm: LlmUsage | None = None, 
         _refusal(response) if origin == "kong" and response else None,
         _would_refuse(published) if published else None,
     )
-    if published and not subject:
-        subject = published.subject
+    subject = published.subject if published else None
     if not subject:
         subject = f"consumer:{consumer.id}" if consumer and consumer.id else ANONYMOUS
     time = _time(exchange.started_at)

@@ -67,7 +67,7 @@ KONG_FIELDS: list[dict[str, dict[str, Any]]] = [
                 "err": "must be consumer, credential, header:<name> or jwt_claim:<name>",
             },
             "description": "Whom a request is attributed to: consumer, credential, header:<name> or jwt_claim:<name>. "
-            "The last two cost one more round trip in access and trust what the client sent.",
+            "All but the first cost one more round trip in access; the last two trust what the client sent.",
         }
     },
     {

@@ -11,11 +11,10 @@ from typing import Any
 
 import msgspec
 
-from tollkeeper_kong.exchange import Exchange
 from tollkeeper_kong.pdk import Call
 from tollkeeper_kong.record import ANONYMOUS
 
-LONGEST_SUBJECT = 256
+LONGEST_SUBJECT = 256  # with its prefix: the backend takes no longer one, and what it refuses is billed to nobody
 LONGEST_TOKEN = 16_384
 
 
@@ -25,28 +24,22 @@ class SubjectSource(msgspec.Struct, frozen=True):
     ask: Call
     read: Callable[[Any], str]
     """Kong's answer -> subject."""
-    read_log: Callable[[Exchange], str] | None
-    """Reads it from the log's own JSON; None: Kong is asked again in the log phase, off the request's path."""
+    is_written_down: bool
+    """Whether `access` writes it into Kong's log, for every capture to find: without that a record names a consumer."""
 
 
 def subject_source(subject_from: str) -> SubjectSource:
     """Return the source that a configuration names; what the schema does not allow counts as `consumer`."""
     kind, _, name = subject_from.partition(":")
     if kind == "credential":
-        return SubjectSource(Call("kong.client.get_credential"), _of_id("credential"), _credential_of)
+        return SubjectSource(Call("kong.client.get_credential"), _of_id("credential"), is_written_down=True)
     if kind == "header" and name:
-        return SubjectSource(Call("kong.request.get_header", name), _of_text(f"header:{name.lower()}"), None)
+        return SubjectSource(
+            Call("kong.request.get_header", name), _of_text(f"header:{name.lower()}"), is_written_down=True
+        )
     if kind == "jwt_claim" and name:
-        return SubjectSource(Call("kong.request.get_header", "authorization"), _of_claim(name), None)
-    return SubjectSource(Call("kong.client.get_consumer"), _of_id("consumer"), _consumer_of)
-
-
-def _consumer_of(exchange: Exchange) -> str:
-    return f"consumer:{exchange.consumer.id}" if exchange.consumer and exchange.consumer.id else ANONYMOUS
-
-
-def _credential_of(exchange: Exchange) -> str:
-    return f"credential:{exchange.credential.id}" if exchange.credential and exchange.credential.id else ANONYMOUS
+        return SubjectSource(Call("kong.request.get_header", "authorization"), _of_claim(name), is_written_down=True)
+    return SubjectSource(Call("kong.client.get_consumer"), _of_id("consumer"), is_written_down=False)
 
 
 def _of_id(kind: str) -> Callable[[Any], str]:
@@ -61,9 +54,10 @@ def _of_id(kind: str) -> Callable[[Any], str]:
 
 def _of_text(prefix: str) -> Callable[[Any], str]:
     """Read a value that somebody sent: one that is too long or not printable ASCII names nobody."""
+    longest = LONGEST_SUBJECT - len(prefix) - 1
 
     def read(value: Any) -> str:
-        if type(value) is not str or not 0 < len(value) <= LONGEST_SUBJECT or not value.isascii():
+        if type(value) is not str or not 0 < len(value) <= longest or not value.isascii():
             return ANONYMOUS
         return f"{prefix}:{value}" if value.isprintable() else ANONYMOUS
 

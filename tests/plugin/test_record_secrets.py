@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -54,6 +55,21 @@ def test_a_header_of_any_bytes_never_loses_the_record(raw: bytes) -> None:
     text = wire.decode("utf-8", "surrogateescape")
     assert json.loads(usage_record(exchange_from_serialize(text), node="n")) == EXPECTED
     assert json.loads(usage_record(exchange_from_serialize(wire), node="n")) == EXPECTED
+
+
+@pytest.mark.parametrize("raw", [b"caf\xe9", b"\xff", b"\xed\xb3\xbf", b"\xf0\x9f\x98", b"\xc3\xa9\xc0\x80"])
+@pytest.mark.parametrize("name", [b'"alice"', b'"alice-42"', b'"chat"', b'"aisvc"', b'"gpt-4o-mini-2024-07-18"'])
+def test_names_of_any_bytes_make_the_same_record_from_the_socket_and_from_the_file(name: bytes, raw: bytes) -> None:
+    """Another record under the same id would be a conflict, and set aside."""
+    line = SERIALIZED.encode().replace(name, b'"' + raw + b'"')
+    written = usage_record(exchange_from_serialize(line), node="n")
+    assert "\ufffd" in written.decode()
+    assert usage_record(exchange_from_serialize(line.decode("utf-8", "surrogateescape")), node="n") == written
+
+
+def test_a_path_of_any_bytes_leaves_the_record_as_it_is() -> None:
+    line = SERIALIZED.encode().replace(b'"/chat"', b'"/chat/\xff\xfe?q=\xe9"')
+    assert json.loads(usage_record(exchange_from_serialize(line), node="n")) == EXPECTED
 
 
 def test_a_huge_header_and_a_huge_model_name_stay_bounded() -> None:

@@ -99,33 +99,52 @@ def test_both_captures_make_the_same_record_of_every_kind_of_request(tmp_path: P
     assert [(one["stream"], one["estimated"]) for one in llm] == [(False, False), (True, False), (True, True)]
 
 
-BY_TEAM = """
+OF_A_SUBJECT = """
 _format_version: "3.0"
 services: [{name: flights, url: "http://127.0.0.1:1", routes: [{name: flights, paths: [/flights], strip_path: false}]}]
+consumers: [{username: alice, keyauth_credentials: [{key: alice-key}]}]
 plugins:
-  - {name: tollkeeper, config: {enforce: "%s", subject_from: "header:x-team"}}
+  - {name: key-auth, config: {key_names: [apikey]}}
+  - {name: tollkeeper, config: {enforce: "%s", subject_from: "%s"}}
   - {name: file-log, config: {path: /dev/null}}
 """
+
+
+async def one_request(folder: Path, settings: tuple[str, str], headers: dict[str, str]) -> None:
+    config = folder / "kong.yml"
+    config.write_text(OF_A_SUBJECT % settings)
+    async with plugin_server(folder) as socket, running_upstream(build_app()) as upstream:
+        gateway = build_gateway(
+            config=config, plugin_socket=str(socket), file_log=folder / "records.json",
+            upstreams=[f"flights=127.0.0.1:{upstream}"],
+        )  # fmt: skip
+        port = await gateway.start("127.0.0.1", 0)
+        await get(port, "/flights", **headers)
+        await gateway.stop()
+
+
+def both(folder: Path) -> list[dict[str, Any]]:
+    """Return what the follower and the plugin make of the one request."""
+    (line,) = (folder / "records.json").read_bytes().splitlines()
+    (sent,) = spooled(folder / "spool")
+    return [json.loads(usage_record(exchange_from_serialize(line), node="node-7")), sent]
 
 
 @pytest.mark.parametrize("enforce", ["on", "off"])
 def test_a_client_cannot_hide_its_subject_behind_a_hundred_headers(tmp_path: Path, enforce: str) -> None:
     """The team's header stands behind them, as where a proxy adds it; Kong saves a hundred for its log phase."""
-    log, config = tmp_path / "records.json", tmp_path / "kong.yml"
-    config.write_text(BY_TEAM % enforce)
-
-    async def main() -> None:
-        async with plugin_server(tmp_path) as socket, running_upstream(build_app()) as upstream:
-            gateway = build_gateway(
-                config=config, plugin_socket=str(socket), file_log=log, upstreams=[f"flights=127.0.0.1:{upstream}"]
-            )
-            port = await gateway.start("127.0.0.1", 0)
-            await get(port, "/flights", **{f"x_junk_{number}": "y" for number in range(120)}, x_team="red")
-            await gateway.stop()
-
-    asyncio.run(main())
-    (line,) = log.read_bytes().splitlines()
-    followed = json.loads(usage_record(exchange_from_serialize(line), node="node-7"))
-    (sent,) = spooled(tmp_path / "spool")
+    headers = {f"x_junk_{number}": "y" for number in range(120)} | {"x_team": "red", "apikey": "alice-key"}
+    asyncio.run(one_request(tmp_path, (enforce, "header:x-team"), headers))
+    followed, sent = both(tmp_path)
     assert followed["subject"] == sent["subject"] == "header:x-team:red"
+    assert without_latency(followed) == without_latency(sent)
+
+
+@pytest.mark.parametrize("key", ["alice-key", "wrong"])
+def test_file_log_knows_the_credential_that_a_request_is_attributed_to(tmp_path: Path, key: str) -> None:
+    asyncio.run(one_request(tmp_path, ("on", "credential"), {"apikey": key}))
+    followed, sent = both(tmp_path)
+    data = sent["data"]
+    assert sent["subject"] == (f"credential:{data['credential']}" if key == "alice-key" else "anonymous")
+    assert data["status"] == (200 if key == "alice-key" else 401)
     assert without_latency(followed) == without_latency(sent)
