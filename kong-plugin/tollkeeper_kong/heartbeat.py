@@ -81,7 +81,11 @@ class Heartbeat:
     """Beats in a native thread of its own. A beat that fails is counted; the next one says it all again."""
 
     def __init__(
-        self, options: HeartbeatOptions, spool: Spool, verdicts: Verdicts, handler_state: Callable[[], HandlerState]
+        self,
+        options: HeartbeatOptions,
+        spool: Spool,
+        verdicts: Verdicts,
+        handler_state: Callable[[], HandlerState | None],
     ) -> None:
         self.failures = 0
         self.clock_offset_seconds: float | None = None
@@ -105,9 +109,12 @@ class Heartbeat:
             self._thread.join(timeout_seconds)
 
     def beat(self) -> None:
-        """Send one beat. Raises BackendError."""
+        """Send one beat, unless another server speaks for this node by now. Raises BackendError."""
+        beat = self.build()
+        if beat is None:
+            return
         asked_at = time.time()
-        answer = self._client.send_heartbeat(self.build())
+        answer = self._client.send_heartbeat(beat)
         answered_at = time.time()
         try:
             offset = parse_time(answer.server_time) - (asked_at + answered_at) / 2
@@ -117,10 +124,12 @@ class Heartbeat:
         if abs(offset) > LARGE_OFFSET_SECONDS:
             log.warning("clock_is_off", offset_seconds=round(offset, 1))
 
-    def build(self) -> Beat:
-        """Return what would be sent now."""
-        backlog = self._spool.backlog()
-        handled, shipped = self._handler_state(), load_counters(self._spool.directory)
+    def build(self) -> Beat | None:
+        """Return what would be sent now; None if it is for another server to beat."""
+        handled = self._handler_state()
+        if handled is None:
+            return None
+        backlog, shipped = self._spool.backlog(), load_counters(self._spool.directory)
         age = self._verdicts.age_seconds
         return Beat(
             self._options.node,

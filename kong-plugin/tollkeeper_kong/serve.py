@@ -50,7 +50,7 @@ def serve(settings: ServeSettings) -> None:
             HeartbeatOptions(backend.url, backend.key, backend.node),
             spool,
             node.verdicts,
-            lambda: state_of(engine, node),
+            lambda: None if server.is_succeeded else state_of(engine, node),
         )
         for thread in (sync, heartbeat):
             thread.start()

@@ -51,12 +51,18 @@ class Server:
         self._workers = Workers()
         self._every_second = every_second or (lambda _now: None)
         self._stopping = gevent.event.Event()
+        self._is_succeeded = False
         self.stop_reason = ""
 
     @property
     def open_connections(self) -> int:
         """How many connections are open now."""
         return len(self._connections)
+
+    @property
+    def is_succeeded(self) -> bool:
+        """Whether another server has taken over the path: during `kong reload`, until this one ends."""
+        return self._is_succeeded
 
     def stop(self, reason: str) -> None:
         """Begin to drain; `serve` returns when that is done. May be called more than once."""
@@ -96,10 +102,14 @@ class Server:
             self._options.socket_path, mode=self._options.socket_mode, backlog=self._options.backlog
         )
         self._acceptor = _Acceptor(self._published.socket, self._accepted, self._engine)
+        self._is_succeeded = False
 
-    def _publish_again(self) -> None:
-        """Take the path again when it is gone: `kong start` removes the sockets that it finds in its prefix."""
-        if self._stopping.is_set() or os.path.lexists(self._options.socket_path):
+    def _look_at_path(self) -> None:
+        """See whose the path is. Take it again when it is gone: `kong start` removes the sockets in its prefix."""
+        if self._stopping.is_set():
+            return
+        if os.path.lexists(self._options.socket_path):
+            self._is_succeeded = not self._published.is_current()
             return
         self._acceptor.close()
         self._published.close()
@@ -123,7 +133,7 @@ class Server:
             self._engine.sweep()
             now = time.monotonic()
             self._every_second(now)
-            self._publish_again()
+            self._look_at_path()
             before = now - self._options.half_message_seconds
             for connection in list(self._connections):
                 if connection.half_since is not None and connection.half_since < before:

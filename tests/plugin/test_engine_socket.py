@@ -12,6 +12,9 @@ import pytest
 
 from tests.plugin.rpc_client import Rpc, ServerProcess, server
 from tests.waiting import PATIENCE_SECONDS, wait_until
+from tollkeeper_kong.engine import Engine
+from tollkeeper_kong.listener import PublishedSocket
+from tollkeeper_kong.server import Server, ServerOptions
 
 
 @pytest.fixture
@@ -214,6 +217,29 @@ def test_a_socket_left_by_a_killed_server_is_taken_over(tmp_path: Path) -> None:
         assert killed.socket_path.exists()
     with server(tmp_path, "ours") as process, process.connect() as kong:
         assert kong.event(kong.start())["Data"] == "ret"
+
+
+def test_a_server_knows_when_another_has_succeeded_it(tmp_path: Path) -> None:
+    path = tmp_path / "t.sock"
+    server = Server(Engine({}), ServerOptions(path))
+    server._publish()
+    seen = []
+    try:
+        server._look_at_path()
+        seen.append(server.is_succeeded)
+        second = PublishedSocket(path)
+        server._look_at_path()
+        seen.append(server.is_succeeded)
+        second.withdraw()
+        second.close()
+        server._look_at_path()  # nobody's: ours again
+        seen.append(server.is_succeeded)
+        assert path.exists()
+    finally:
+        server._acceptor.close()
+        server._published.close()
+        server._workers.close()
+    assert seen == [False, True, False]
 
 
 def test_a_path_that_somebody_removed_is_published_again(ours: ServerProcess, old: Rpc) -> None:

@@ -312,6 +312,18 @@ def test_a_beat_says_what_the_contract_says(feed: FeedStub, tmp_path: Path) -> N
     assert heartbeat.clock_offset_seconds is not None
 
 
+def test_a_server_that_another_has_succeeded_beats_no_more(feed: FeedStub, tmp_path: Path) -> None:
+    """Two servers that beat in turn under one name would make its counters jump to and fro."""
+    spool = Spool(tmp_path)
+    states = [HandlerState(access=7), None, HandlerState(access=8)]
+    options = HeartbeatOptions(feed.url, ApiKey(value=KEY), "node-7")
+    heartbeat = Heartbeat(options, spool, Verdicts(), lambda: states.pop(0))
+    for _ in range(3):
+        heartbeat.beat()
+    assert [beat["counters"]["access"] for beat in feed.beats] == [7, 8]
+    spool.close()
+
+
 def test_beats_go_on_after_a_backend_that_was_away(feed: FeedStub, tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     url, feed.url = feed.url, "http://127.0.0.1:9"
