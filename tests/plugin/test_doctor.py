@@ -1,5 +1,6 @@
 """The doctor finds what is wrong between Kong and the backend, and says what to do."""
 
+import fcntl
 import json
 import socket
 import stat
@@ -19,15 +20,18 @@ from tests.plugin.backend_stub import KEY, BackendStub, backend_stub
 from tests.plugin.rpc_client import ROOT, connect
 from tollkeeper_kong.backend_client import ApiKey
 from tollkeeper_kong.doctor import clock_offset, examine_backend, examine_socket, examine_spool
+from tollkeeper_kong.dump import dump
 from tollkeeper_kong.finding import Finding
 from tollkeeper_kong.registration import examine_registration
 from tollkeeper_kong.settings import BackendSettings, SpoolSettings
+from tollkeeper_kong.shipper import LOCK_NAME
+from tollkeeper_kong.spool import Spool
 
 KONG_ENVIRONMENT = {
     "KONG_PLUGINS": "bundled, tollkeeper",
     "KONG_PLUGINSERVER_NAMES": "tollkeeper",
     "KONG_PLUGINSERVER_TOLLKEEPER_SOCKET": "/run/t.sock",
-    "KONG_PLUGINSERVER_TOLLKEEPER_QUERY_CMD": "cat info.json",
+    "KONG_PLUGINSERVER_TOLLKEEPER_QUERY_CMD": "tollkeeper-kong --dump",
     "KONG_NGINX_HTTP_LUA_SOCKET_READ_TIMEOUT": "2s",
 }
 
@@ -44,7 +48,8 @@ def levels(findings: Iterator[Finding]) -> list[tuple[str, str]]:
 
 def test_a_sound_house_is_found_sound(tmp_path: Path, backend: BackendStub) -> None:
     (tmp_path / "key").write_text(KEY)
-    (tmp_path / "spool").mkdir()
+    (tmp_path / "key").chmod(0o640)
+    (tmp_path / "spool").mkdir(mode=0o700)
     common = ["--backend-url", backend.url, "--api-key-file", str(tmp_path / "key")]
     common += ["--spool-dir", str(tmp_path / "spool"), "--socket", str(tmp_path / "t.sock")]
     command = [sys.executable, "-m", "tollkeeper_kong"]
@@ -122,6 +127,62 @@ def test_losses_and_a_shipper_that_fails_are_told_before_anything_is_old(tmp_pat
     assert "3 refused records were deleted to make room" in found
 
 
+def test_a_socket_path_that_the_system_would_not_take_is_told_before_it_is_tried(tmp_path: Path) -> None:
+    """The server binds `.t.sock.<pid>` in the folder: 16 bytes behind 90, of the 107 that the system takes."""
+    folder = Path("/" + "f" * 89)
+    (fits,) = examine_socket(folder / "t.sock")
+    assert fits.text.endswith("No such file or directory")
+    (too_long,) = examine_socket(Path("/" + "f" * 92) / "t.sock")
+    assert (too_long.level, "shorter path" in too_long.advice) == ("failure", True)
+
+
+def test_a_spool_and_a_key_that_others_can_read_are_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o750)
+    found = list(examine_spool(SpoolSettings(tmp_path, 1, "group")))
+    assert [finding.advice.split(":")[0] for finding in found if finding.level == "warning"] == [
+        f"chmod 0700 {tmp_path}"
+    ]
+    key = tmp_path / "key"
+    key.write_text(KEY)
+    key.chmod(0o644)
+    first, *_ = examine_backend(BackendSettings("http://127.0.0.1:1", ApiKey(path=key), "node-7"))
+    assert (first.level, first.subject, first.advice.split(":")[0]) == ("warning", "key", f"chmod 0600 {key}")
+
+
+def test_records_that_wait_for_a_shipper_that_nobody_runs_are_told_at_once(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    spool = Spool(tmp_path)
+    spool.append(b"{}")
+    spool.close()
+    settings = SpoolSettings(tmp_path, 1, "group")
+    assert ("failure", "shipper") in levels(examine_spool(settings))
+    with (tmp_path / LOCK_NAME).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert ("ok", "shipper") in levels(examine_spool(settings))
+
+
+def test_a_description_of_another_version_is_told_where_kong_reads_a_file(tmp_path: Path) -> None:
+    described = tmp_path / "info.json"
+    environment = KONG_ENVIRONMENT | {"KONG_PLUGINSERVER_TOLLKEEPER_QUERY_CMD": f"cat {described}"}
+
+    def found() -> list[str]:
+        return [one.text for one in examine_registration(None, environment, Path("/run/t.sock")) if one.level != "ok"]
+
+    assert found() == [f"{described} cannot be read here (FileNotFoundError): without it Kong does not start"]
+    described.write_text(dump())
+    assert found() == []
+    described.write_text(dump().replace('"quota_headers"', '"quota_header"'))
+    assert found() == [f"{described} describes another version of the plugin"]
+
+
+def test_a_server_that_kong_starts_comes_with_a_better_way(tmp_path: Path) -> None:
+    environment = KONG_ENVIRONMENT | {"KONG_PLUGINSERVER_TOLLKEEPER_START_CMD": "tollkeeper-kong serve"}
+    assert levels(examine_registration(None, environment, Path("/run/t.sock"))) == [
+        ("ok", "registration"),
+        ("hint", "registration"),
+    ]
+
+
 def test_a_refused_key_a_stranger_and_an_absent_backend_get_advice_of_their_own(backend: BackendStub) -> None:
     (refused,) = examine_backend(BackendSettings(backend.url, ApiKey(value="tk_wrong"), "node-7"))
     assert "keys create" in refused.advice
@@ -154,12 +215,24 @@ def test_what_is_missing_in_kong_s_environment_is_named() -> None:
         ({"plugins": {"available_on_server": {}}, "data": []}, "failure", "does not know"),
         ({"plugins": {"available_on_server": {"tollkeeper": True}}, "data": []}, "warning", "uses it nowhere"),
         ({"plugins": {"available_on_server": {"tollkeeper": {}}}, "data": [{"name": "tollkeeper"}]}, "ok", "1 config"),
+        (
+            {
+                "plugins": {"available_on_server": {"tollkeeper": {}}},
+                "data": [],
+                "fields": [
+                    {"protocols": {}},
+                    {"config": {"type": "record", "fields": [{"enforce": {}}, {"colour": {}}]}},
+                ],
+            },
+            "warning",
+            "another version of the plugin: buffer_response, colour, deny_unmapped",
+        ),
         ({}, "failure", "KeyError"),
     ],
 )
 def test_kong_s_admin_api_says_whether_the_plugin_is_known_and_used(answer: Any, level: str, text: str) -> None:
     with http_server(200, answer) as url:
-        (found,) = examine_registration(url, {}, Path("/run/t.sock"))
+        found, *_ = examine_registration(url, {}, Path("/run/t.sock"))
         assert found.level == level
         assert text in found.text
 
