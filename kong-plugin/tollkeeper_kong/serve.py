@@ -9,6 +9,7 @@ import structlog
 
 from tollkeeper_kong.engine import Engine, Limits, whereabouts
 from tollkeeper_kong.exporter import MetricsServer, PluginCollector, Sources
+from tollkeeper_kong.guard import stand_guard
 from tollkeeper_kong.handler import Tollkeeper
 from tollkeeper_kong.heartbeat import HandlerState, Heartbeat, HeartbeatOptions
 from tollkeeper_kong.instances import Config
@@ -32,6 +33,7 @@ log = structlog.get_logger()
 def serve(settings: ServeSettings) -> None:
     """Answer Kong until told to end; then let events end and put what was accepted on the disk."""
     backend = settings.backend
+    parent = None if settings.sidecar else stand_guard()
     with ExitStack() as stack:
         stack.callback(configure_logs(settings.log_level).close)
         spool = Spool(settings.spool.directory, max_bytes=settings.spool.max_bytes, fsync=settings.spool.fsync)
@@ -40,7 +42,7 @@ def serve(settings: ServeSettings) -> None:
         gap = LogGap()
         server = Server(
             engine,
-            server_options(settings),
+            server_options(settings, parent),
             every_second=lambda now: gap.sample(now, engine.counters.of_phase["access"].begun),
         )
         if settings.ship:
@@ -78,7 +80,7 @@ def build_engine(node: Node, settings: ServeSettings) -> Engine:
     return Engine({NAME: build}, limits=Limits(event_seconds=settings.event_seconds), on_failure=tell_failure)
 
 
-def server_options(settings: ServeSettings) -> ServerOptions:
+def server_options(settings: ServeSettings, parent: int | None) -> ServerOptions:
     """Return how the server listens and ends."""
     return ServerOptions(
         settings.socket_path,
@@ -86,7 +88,7 @@ def server_options(settings: ServeSettings) -> ServerOptions:
         backlog=settings.backlog,
         half_message_seconds=settings.event_seconds,
         drain_seconds=settings.drain_seconds,
-        ends_with_parent=not settings.sidecar,
+        parent=parent,
     )
 
 

@@ -36,7 +36,8 @@ class ServerOptions:
     connections: int = 16_384
     half_message_seconds: float = 10.0
     drain_seconds: float = 5.0
-    ends_with_parent: bool = False
+    parent: int | None = None
+    """The server ends when this process is its parent no more."""
 
 
 class Server:
@@ -127,7 +128,6 @@ class Server:
 
     def _sweep(self) -> None:
         """Now and then, end what was abandoned: events, half messages, this server when its parent is gone."""
-        parent = os.getppid()
         while True:
             gevent.sleep(self._engine.sweep_seconds)
             self._engine.sweep()
@@ -139,7 +139,7 @@ class Server:
                 if connection.half_since is not None and connection.half_since < before:
                     self._engine.counters.half_messages += 1
                     connection.close()
-            if self._options.ends_with_parent and os.getppid() != parent:
+            if self._options.parent not in {None, os.getppid()}:
                 self.stop("the parent process is gone")
 
     def _drain_events(self) -> None:

@@ -184,7 +184,7 @@ serve_options = _all(
     _option(
         "--sidecar",
         "TOLLKEEPER_SIDECAR",
-        "Somebody else than Kong starts this server: do not end with the parent process.",
+        "Somebody else than Kong starts this server: do not end with the parent process, and run without a guard.",
         is_flag=True,
     ),
     _option(

@@ -145,7 +145,7 @@ def run_ours(folder: Path) -> None:
     )
     options = ServerOptions(
         folder / "scenario.sock",
-        ends_with_parent="ENDS_WITH_PARENT" in os.environ,
+        parent=os.getppid() if "ENDS_WITH_PARENT" in os.environ else None,
         half_message_seconds=float(os.environ.get("HALF_MESSAGE_SECONDS", "10")),
     )
     engine = Engine({"scenario": OurPlugin}, limits=limits)

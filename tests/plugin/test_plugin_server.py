@@ -71,7 +71,7 @@ class House:
     def start_plugin(self, *more: str) -> subprocess.Popen[bytes]:
         log = self.stack.enter_context((self.folder / "plugin.log").open("ab"))
         process = subprocess.Popen(
-            self.command("serve", "--socket", str(self.socket_path), "--metrics", "off", *more), stderr=log
+            self.command("serve", "--sidecar", "--socket", str(self.socket_path), "--metrics", "off", *more), stderr=log
         )
         self.stack.callback(end, process)
         connect(self.socket_path).socket.close()

@@ -119,6 +119,15 @@ def test_aborted_upgraded_and_grpc_requests_are_recorded(change: dict[str, Any],
     assert "llm" not in data
 
 
+def test_a_websocket_is_one_record_with_all_that_was_sent_and_how_long_it_was_open() -> None:
+    serialized = recorded("keyauth")
+    serialized["response"] |= {"status": 101, "size": 48_211, "headers": {"upgrade": "websocket"}}
+    serialized["latencies"] = {"proxy": 3, "kong": 1, "receive": 3_599_996, "request": 3_600_000}
+    data = record_of(serialized)["data"]
+    assert (data["status"], data["bytes"]) == (101, {"request": 161, "response": 48_211})
+    assert data["latency_ms"] == {"request": 3_600_000, "kong": 1, "upstream": 3}
+
+
 def test_kong_s_anonymous_consumer_is_a_consumer_without_a_credential() -> None:
     serialized = recorded("keyauth") | {"consumer": {"id": "6f2b", "username": "anonymous-users"}}
     del serialized["authenticated_entity"]
