@@ -27,6 +27,7 @@ from tollkeeper.payments.client import open_stand_in
 from tollkeeper.payments.sync import sync_due_invoices
 from tollkeeper.storage.session import Database
 from tollkeeper.subscriptions.subscribe import subscribe
+from tollkeeper.taxes.rates import TaxRateDraft, create_rate
 
 NOW = datetime(2026, 3, 18, 14, 30, tzinfo=UTC)
 FEBRUARY = datetime(2026, 2, 1, tzinfo=UTC)
@@ -122,6 +123,9 @@ def _add_offers(session: Session) -> None:
     create_coupon(session, launch, now=FEBRUARY)
     redeem_coupon(session, "tess", "TOKENS-10", now=FEBRUARY + timedelta(days=1))
     save_legal_entity(session, "de", {"name": "Toll Deutschland GmbH", "tax_id": "DE123456789"})
+    create_rate(session, TaxRateDraft(name="VAT", country="NL", percentage=Decimal(21)), now=FEBRUARY)
+    reduced = TaxRateDraft(name="VAT reduced", country="FR", percentage=Decimal("5.5"), tax_code="books")
+    create_rate(session, reduced, now=FEBRUARY)
     quota = MeteredEntitlement(type="metered", limit=Decimal(1000))
     put_template(session, "basic-quota", "Basic quota", quota, now=FEBRUARY)
     add_add_on(session, "support", flat("support", "99.00"), instances="multiple", currency="EUR")

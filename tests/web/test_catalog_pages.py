@@ -1,6 +1,7 @@
-"""The pages of coupons, legal entities, entitlement templates and add-ons: made, changed and refused by forms."""
+"""The pages of coupons, legal entities, tax rates, templates and add-ons: made, changed and refused by forms."""
 
 import json
+import re
 
 import pytest
 
@@ -34,8 +35,7 @@ def test_a_coupon_is_made_redeemed_for_a_customer_and_taken_off_again(ada: Visit
     page = ada.get(on).get_data(as_text=True)
     assert "SPRING is redeemed." in page
     assert "€25.00, 3 invoices all it pays for 18 Mar 2026 0 invoices holds" in ada.text(on)
-    end = page.split('action="')[1:]
-    ada.submit(next(one for one in end if one.startswith(f"{on}/coupons/")).partition('"')[0], on=on)
+    ada.submit(re.findall(rf'action="({on}/coupons/[^"]+/end)"', page)[0], on=on)
     assert "taken off 18 Mar 2026" in ada.text(on)
     ada.submit("/admin/coupons/SPRING/archive", on="/admin/coupons/SPRING")
     assert "ada@example.com administrator POST /admin/coupons/new" in ada.text("/admin/audit-log")
@@ -86,6 +86,7 @@ def test_a_legal_entity_is_made_sells_to_a_customer_and_is_changed(ada: Visitor)
         ({"key": "x", "minimum_totals": "XXZ 5"}, "XXZ: is no ISO 4217 currency"),
         ({"key": "x", "number_prefix": "DE-"}, "'DE-' is the prefix of legal entity 'de'"),
         ({"key": "x", "payment_term_days": "9999"}, "less than or equal to 365"),
+        ({"key": "x", "tax_mode": "own"}, "is missing: a legal entity that charges tax is in a country"),
     ],
 )
 def test_a_wrong_legal_entity_is_refused(ada: Visitor, fields: dict[str, str], words: str) -> None:
@@ -93,6 +94,39 @@ def test_a_wrong_legal_entity_is_refused(ada: Visitor, fields: dict[str, str], w
     assert answer.status_code == 422
     assert words in text_of(answer)
     assert ada.get("/admin/legal-entities/x").status_code == 404
+
+
+def test_a_tax_rate_is_made_refused_beside_another_and_ended(ada: Visitor) -> None:
+    new = "/admin/tax-rates/new"
+    vat = {"name": "VAT", "country": "AT", "percentage": "20"}
+    ada.submit(new, **vat)
+    assert "VAT AT any 20 % ever open holds" in ada.text("/admin/tax-rates")
+    again = ada.submit(new, **vat | {"percentage": "21"})
+    assert again.status_code == 422
+    assert "holds there at that time; end it first" in text_of(again)
+    wrong = ada.submit(new, name="VAT", country="Germany", percentage="190")
+    assert "Nothing was saved: 2 fields are wrong." in text_of(wrong)
+    end = re.findall(r'action="(/admin/tax-rates/[^"]+/end)"', ada.get("/admin/tax-rates").get_data(as_text=True))
+    ada.submit(end[-1], on=new)
+    assert "18 Mar 2026, 14:30 UTC ended" in ada.text("/admin/tax-rates")
+
+
+def test_a_customer_s_address_and_tax_ids_are_set_by_its_form(ada: Visitor) -> None:
+    on = "/admin/customers/nimbus/edit"
+    usual = {"name": "Nimbus", "currency": "USD", "time_zone": "UTC", "email": "", "parent": ""}
+    taxed = {
+        "address/city": "Lyon",
+        "address/country": "FR",
+        "tax_ids": "eu_vat FR12345678901",
+        "tax_exemption": "none",
+    }
+    ada.submit(on, **usual, **taxed)
+    text = ada.text("/admin/customers/nimbus")
+    assert "Address Lyon, FR Tax ids FR12345678901 eu_vat" in text
+    assert 'value="eu_vat FR12345678901"' in ada.get(on).get_data(as_text=True)
+    wrong = ada.submit(on, **usual, **taxed | {"address/country": "France", "tax_ids": "FR12345678901"})
+    assert "write it like eu_vat DE123456789" in text_of(wrong)
+    assert "Lyon, FR" in ada.text("/admin/customers/nimbus")
 
 
 def test_a_template_is_made_changed_and_deleted(ada: Visitor) -> None:
@@ -154,7 +188,7 @@ def test_a_plan_is_archived_and_one_without_a_version_leads_to_its_draft(ada: Vi
     assert ada.get("/admin/plans/club").location == "/admin/plans/club/draft"
 
 
-@pytest.mark.parametrize("path", ["coupons", "legal-entities", "entitlement-templates", "add-ons"])
+@pytest.mark.parametrize("path", ["coupons", "legal-entities", "tax-rates", "entitlement-templates", "add-ons"])
 def test_who_is_not_signed_in_sees_and_changes_nothing(visitor: Visitor, path: str) -> None:
     assert visitor.get(f"/admin/{path}").location == f"/admin/sign-in?next=/admin/{path}"
     for act in (f"/admin/{path}/new", f"/admin/{path}/x/archive", f"/admin/{path}/draft"):

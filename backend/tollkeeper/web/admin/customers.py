@@ -23,6 +23,7 @@ from tollkeeper.web.admin.customer_billing import billing_of
 from tollkeeper.web.admin.forms import Form, read_instant
 from tollkeeper.web.admin.plan_options import sold_plans
 from tollkeeper.web.admin.subscriptions import described_subscriptions
+from tollkeeper.web.admin.who_fields import read_taxed, taxed_texts
 from tollkeeper.web.context import snapshot, transaction, web_context
 
 blueprint = Blueprint("customers", __name__, url_prefix="/customers")
@@ -74,6 +75,7 @@ def create() -> ResponseReturnValue:
                 currency=form.text("currency").upper(),
                 time_zone=form.text("time_zone"),
                 parent=form.text("parent") or None,
+                **read_taxed(form),
             )
             customer = create_customer(session, draft, now=web_context().clock.now())
     except REFUSALS as error:
@@ -94,6 +96,7 @@ def show_edit(key: str) -> ResponseReturnValue:
         "currency": customer.currency,
         "time_zone": customer.time_zone,
         "parent": parent,
+        **taxed_texts(customer),
     }
     return _form_page(Form(texts=texts), customer)
 
@@ -111,7 +114,7 @@ def edit(key: str) -> ResponseReturnValue:
     }
     try:
         with transaction() as session:
-            customer = update_customer(session, key, changes)
+            customer = update_customer(session, key, changes | read_taxed(form))
     except REFUSALS as error:
         with snapshot() as session:
             return _form_page(form.with_errors(error), get_customer(session, key)), 422

@@ -28,6 +28,7 @@ from tollkeeper.web.admin import (
     sign_in,
     subscription,
     subscriptions,
+    tax_rates,
     today,
     unmapped,
     usage,
@@ -60,6 +61,7 @@ NAVIGATION = (
         (
             ("admin.invoices.show_list", "Invoices"),
             ("admin.legal_entities.show_list", "Legal entities"),
+            ("admin.tax_rates.show_list", "Tax rates"),
         ),
     ),
     (
@@ -90,6 +92,7 @@ PAGES = (
     invoices,
     invoice_acts,
     legal_entities,
+    tax_rates,
     nodes,
     api_keys,
     audit_log,

@@ -9,16 +9,19 @@ from tollkeeper.errors import Conflict, InvalidInput
 from tollkeeper.invoices.legal_entities import get_legal_entity, list_legal_entities, save_legal_entity
 from tollkeeper.invoices.tables import DEFAULT_LEGAL_ENTITY, LastBelowMinimum, LegalEntity
 from tollkeeper.rating.reading import read_document
-from tollkeeper.web.admin.forms import Form, read_list
+from tollkeeper.web.admin.forms import Form
+from tollkeeper.web.admin.who_fields import address_texts, read_address, read_pairs
 from tollkeeper.web.api.legal_entities import LegalEntityIn
 from tollkeeper.web.context import snapshot, transaction
 
 blueprint = Blueprint("legal_entities", __name__, url_prefix="/legal-entities")
 
-# The fields of the form are named by the paths of the API's.
-ADDRESS = ("line1", "line2", "postal_code", "city", "state", "country")
 CLEARED = ("tax_id", "email")
-KEPT = ("name", "payment_term_days", "last_below_minimum", "number_prefix", "number_digits", "credit_note_prefix")
+TICKED = ("sends_invoices", "prices_include_tax")
+KEPT = (
+    "name", "payment_term_days", "last_below_minimum", "tax_mode", "credit_before_tax",
+    "number_prefix", "number_digits", "credit_note_prefix",
+)  # fmt: skip
 LAST = {LastBelowMinimum.ISSUE: "is issued all the same", LastBelowMinimum.WAIVE: "is waived"}
 
 
@@ -77,29 +80,18 @@ def change(key: str) -> ResponseReturnValue:
 
 
 def _changes(form: Form) -> dict[str, Any]:
-    address = {part: text for part in ADDRESS if (text := form.text(f"address/{part}"))}
     document: dict[str, Any] = {name: form.text(name) for name in KEPT if form.text(name)}
     document |= {name: form.text(name) or None for name in CLEARED}
-    document |= {"address": address or None, "sends_invoices": form.text("sends_invoices") == "yes"}
-    document["minimum_totals"] = _minimum_totals(form)
+    document |= {name: form.text(name) == "yes" for name in TICKED}
+    totals = read_pairs(form, "minimum_totals", "EUR 5.00, USD 6.00")
+    document |= {"address": read_address(form), "minimum_totals": {one.upper(): total for one, total in totals}}
     return read_document(LegalEntityIn, document, what="legal entity").model_dump(exclude_unset=True)
-
-
-def _minimum_totals(form: Form) -> dict[str, str]:
-    totals = {}
-    for part in read_list(form, "minimum_totals"):
-        currency, _, amount = part.partition(" ")
-        if not amount:
-            raise InvalidInput.of("/minimum_totals", "write it like EUR 5.00, USD 6.00")
-        totals[currency.upper()] = amount.strip()
-    return totals
 
 
 def _texts_of(entity: LegalEntity) -> dict[str, str]:
     texts = {name: str(getattr(entity, name)) for name in KEPT}
     texts |= {name: getattr(entity, name) or "" for name in CLEARED}
-    texts |= {f"address/{part}": (entity.address or {}).get(part) or "" for part in ADDRESS}
-    texts["sends_invoices"] = "yes" if entity.sends_invoices else ""
+    texts |= {name: "yes" if getattr(entity, name) else "" for name in TICKED} | address_texts(entity.address)
     texts["minimum_totals"] = ", ".join(f"{currency} {total}" for currency, total in entity.minimum_totals.items())
     return texts
 
