@@ -7,25 +7,25 @@ import click
 
 from tollkeeper.errors import InvalidInput, TollkeeperError
 
-# Command -> the module under commands/ that holds it under this name; loaded when called, so that
-# `tollkeeper --help` does not wait for the web framework.
+# Command -> the module under commands/ that holds it under this name, and its line in `tollkeeper --help`,
+# which so waits for no web framework.
 COMMANDS = {
-    "audit": "audit",
-    "bill": "bill",
-    "check-books": "check_books",
-    "clock": "clock",
-    "credit": "credit",
-    "demo": "demo",
-    "events": "events",
-    "invoice": "invoice",
-    "admin": "admin",
-    "keys": "keys",
-    "jobs": "jobs",
-    "kong": "kong",
-    "plan": "plan",
-    "price": "price",
-    "serve": "serve",
-    "webhooks": "webhooks",
+    "admin": ("admin", "Administrators: create one, set a password."),
+    "audit": ("audit", "The audit log: who changed what."),
+    "bill": ("bill", "Billing: issue what is due."),
+    "check-books": ("check_books", "Check that the books are in order."),
+    "clock": ("clock", "The tenant's time: show it, advance it."),
+    "credit": ("credit", "Prepaid credit: grant, void, balance, ledger."),
+    "demo": ("demo", "Run Kong Air's month, from traffic to invoices."),
+    "events": ("events", "Stored events: verify, export, copy, forget."),
+    "invoice": ("invoice", "Invoices: list, show, print, verify, export."),
+    "jobs": ("jobs", "Jobs: what runs when, run them."),
+    "keys": ("keys", "API keys: create, list, revoke."),
+    "kong": ("kong", "Kong's consumers, services and routes."),
+    "plan": ("plan", "Plans: apply a file, list, show, compare, price."),
+    "price": ("price", "Prices: what usage costs."),
+    "serve": ("serve", "Serve the API and the admin pages, and run the jobs."),
+    "webhooks": ("webhooks", "Webhooks: add and disable endpoints, see deliveries."),
 }
 
 
@@ -40,9 +40,14 @@ class Commands(click.Group):
         """Load one command; None for an unknown one."""
         if cmd_name not in COMMANDS:
             return None
-        command = getattr(import_module(f"tollkeeper.commands.{COMMANDS[cmd_name]}"), cmd_name.replace("-", "_"))
+        command = getattr(import_module(f"tollkeeper.commands.{COMMANDS[cmd_name][0]}"), cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the line of each command without loading it."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; exit 1 with the place and the fix when the domain refuses."""

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 
 from pypdf import PdfReader
 
-from tollkeeper.invoices.paper import Paper, Row, Sum, print_paper, readable
+from tollkeeper.invoices.pages import print_paper
+from tollkeeper.invoices.paper import Paper, Row, Sum, readable
 
 PAPER = Paper(
     title="Invoice",
