@@ -31,15 +31,40 @@ CUSTOMERS = 20
 NOW = datetime(2026, 2, 1, 2, tzinfo=UTC)
 
 
-@contextmanager
-def at_work(database_url: str, stripe_url: str, now: datetime) -> Iterator["subprocess.Popen[str]"]:
-    """Run the process; give it over when it is about to begin."""
-    command = [sys.executable, "-m", "tests.invoices.bill_and_sync", database_url, stripe_url, now.isoformat()]
-    root = Path(__file__).parents[2]
-    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
+class Worker:
+    """Runs of the billing and the sync, each in a process that can be killed."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        assert process.stdin is not None
         assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        yield process
+        self.orders, self.answers = process.stdin, process.stdout
+
+    def begin(self, now: datetime) -> None:
+        """Start a run; return when it is about to begin."""
+        self._order(now.isoformat())
+        assert self.answers.readline() == "ready\n"
+
+    def end(self, how: str) -> int:
+        """Kill the run, or wait for its end; return its exit code."""
+        self._order(how)
+        word, status = self.answers.readline().split()
+        assert word == "ended"
+        return int(status)
+
+    def _order(self, line: str) -> None:
+        self.orders.write(f"{line}\n")
+        self.orders.flush()
+
+
+@contextmanager
+def at_work(database_url: str, stripe_url: str) -> Iterator[Worker]:
+    command = [sys.executable, "-m", "tests.invoices.bill_and_sync", database_url, stripe_url]
+    root = Path(__file__).parents[2]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=root, **pipes) as process:
+        yield Worker(process)
+        assert process.stdin is not None
+        process.stdin.close()
 
 
 def billed(session: Session) -> list[tuple[str, int, list[int]]]:
@@ -71,15 +96,15 @@ def test_killed_anywhere_and_run_again_gives_the_same(database_url: str) -> None
     Story(database, "plan pro: 20.00 EUR per month, 0.10 EUR each of calls\n" + "\n".join(told))
     seed = random.randrange(1_000_000)
     chance = random.Random(seed)
-    with fake_stripe() as account:
+    with fake_stripe() as account, at_work(database_url, account.url) as worker:
         for index in range(ROUNDS):
-            with at_work(database_url, account.url, NOW + timedelta(minutes=20 * index)) as process:
-                time.sleep(chance.uniform(0.02, 1.5))
-                process.send_signal(signal.SIGKILL)
+            worker.begin(NOW + timedelta(minutes=20 * index))
+            time.sleep(chance.uniform(0.02, 1.5))
+            assert worker.end("kill") in {-signal.SIGKILL, 0}
             with database.snapshot() as session:
                 assert check_books(session) == [], f"seed {seed}, round {index}"
-        with at_work(database_url, account.url, NOW + timedelta(minutes=20 * ROUNDS)) as process:
-            assert process.wait(timeout=120) == 0
+        worker.begin(NOW + timedelta(minutes=20 * ROUNDS))
+        assert worker.end("wait") == 0
         with database.snapshot() as session:
             assert billed(session) == expected(), f"seed {seed}"
             assert check_books(session) == []
