@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from tollkeeper.cli import main
 
@@ -45,14 +45,17 @@ def serving(environment: dict[str, str]) -> Iterator[tuple[str, subprocess.Popen
             server.kill()
 
 
-def run(environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([TOLLKEEPER, *words], env=environment, capture_output=True, text=True, check=False)
+def run(environment: dict[str, str], *words: str) -> Result:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        return CliRunner().invoke(main, words)
 
 
 @pytest.mark.slow
 def test_serve_answers_advances_the_clock_and_ends_cleanly(environment: dict[str, str]) -> None:
     refused = run(environment, "clock", "advance", "--to", "2099-01-01T00:00:00Z")
-    assert (refused.returncode, "the test clock is closed" in refused.stderr) == (1, True)
+    assert (refused.exit_code, "the test clock is closed" in refused.stderr) == (1, True)
     token = run(environment, "keys", "create", "test", "--scope", "admin").stdout.strip()
     with serving(environment) as (url, server):
         http = requests.Session()
@@ -71,7 +74,7 @@ def test_serve_answers_advances_the_clock_and_ends_cleanly(environment: dict[str
         server.send_signal(signal.SIGTERM)
         assert server.wait(20) == 0
     without = run({**environment, "TOLLKEEPER_TEST_CLOCK": "0"}, "jobs", "run", "--once")
-    assert (without.returncode, "was advanced" in without.stderr) == (1, True)
+    assert (without.exit_code, "was advanced" in without.stderr) == (1, True)
 
 
 @pytest.mark.slow
@@ -79,7 +82,7 @@ def test_a_port_that_is_taken_is_named(environment: dict[str, str]) -> None:
     with serving(environment) as (url, _):
         port = url.rpartition(":")[2]
         second = run({**environment, "TOLLKEEPER_PORT": port}, "serve")
-    assert second.returncode == 1
+    assert second.exit_code == 1
     assert f"cannot listen on 127.0.0.1:{port}" in second.stderr
 
 
