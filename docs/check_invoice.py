@@ -1,8 +1,9 @@
-"""Check an exported invoice with nothing but the Python standard library: python check_invoice.py FOLDER
+"""Check an exported invoice or credit note with the Python standard library alone: python check_invoice.py FOLDER
 
 It shares no code with Tollkeeper. From the raw events and the rate cards in the folder it works out every
-charge, every line and the total again, and the digests of the events and of the document. It prints what it
-checked and exits 1 if anything differs. The rules are in docs/money.md, the folder in docs/invoices.md.
+charge, every line and the total again, and the digests of the events and of the document; of a credit note, from its
+invoice and the credit notes before it, what it may take back with which tax. It prints what it checked and exits 1 if
+anything differs. The rules are in docs/money.md, the folder in docs/invoices.md.
 """
 
 import hashlib
@@ -18,10 +19,9 @@ from pathlib import Path
 
 def main(folder):
     """Check a folder; return what is wrong, in words."""
-    summary, document, charges, credit = (
-        json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("summary", "document", "charges", "credit")
-    )
+    if read(folder, "summary").get("kind") == "credit_note":
+        return check_note(*(read(folder, name) for name in ("summary", "document", "invoice", "notes", "credit")))
+    summary, document, charges, credit = (read(folder, name) for name in ("summary", "document", "charges", "credit"))
     wrong = check_document(summary, document) + check_credit(document, credit) + check_coupons(document)
     wrong += check_taxes(document)
     by_id = {charge["id"]: charge for charge in charges}
@@ -42,11 +42,21 @@ def main(folder):
     return wrong
 
 
+def read(folder, name):
+    """Read a file of the folder."""
+    return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def digest_of(document):
+    """SHA-256 over everything that a document says."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def check_document(summary, document):
     """The digest over everything that the document says, and its total."""
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     wrong = []
-    if hashlib.sha256(text.encode()).hexdigest() != summary["content_digest"]:
+    if digest_of(document) != summary["content_digest"]:
         wrong.append("document: its digest is not that of the issued document")
     if document["invoice"]["number"] != summary["number"]:
         wrong.append("document: has another number")
@@ -176,6 +186,120 @@ def check_taxes(document):
         if (line["proof"]["base_minor"], line["proof"]["tax_minor"], line["amount_minor"]) != (base, tax, amount)
         or sum(share["amount_minor"] for share in line["proof"].get("shares", ())) not in (0, amount)
     ]
+
+
+def check_note(summary, document, invoice, notes, credit):
+    """A credit note: its digest, its lines and tax by what is left of the invoice, and the credit that it gave."""
+    note, lines = document["credit_note"], document["lines"]
+    print(f"{summary['number']}: {len(lines)} lines checked, after {len(note['proof']['after'])} earlier credit notes")
+    texts = [("document", document, summary), ("invoice", invoice["document"], invoice)]
+    texts += [(one["document"]["credit_note"]["number"], one["document"], one) for one in notes]
+    wrong = [
+        f"{name}: its digest is not that of the issued document"
+        for name, content, kept in texts
+        if digest_of(content) != kept["content_digest"]
+    ]
+    if note["number"] != summary["number"] or invoice["document"]["invoice"]["id"] != note["invoice_id"]:
+        wrong.append("document: has another number, or another invoice")
+    before = [one["document"] for one in notes if counts_before(one, note)]
+    if sorted(one["credit_note"]["number"] for one in before) != sorted(note["proof"]["after"]):
+        wrong.append("not those credit notes count before it that should")
+    taxes = note["proof"]["taxes"]
+    net, tax = (sum(one[name] for one in taxes) for name in ("net_minor", "tax_minor"))
+    ways = sum(note[f"{way}_minor"] for way in ("reduction", "credit", "refund", "out_of_band"))
+    if (net, tax, net + tax, net + tax) != (note["net_minor"], note["tax_minor"], note["total_minor"], ways):
+        wrong.append("net, tax, total, and where it went do not add up")
+    if sum(line["amount_minor"] for line in lines) != net:
+        wrong.append("its lines do not add up to its net")
+    wrong += check_note_lines(lines, invoice["document"]["lines"], before)
+    wrong += check_note_taxes(note, lines, invoice["document"]["lines"], before)
+    given = sum(
+        entry["amount_minor"] for act in credit for entry in act["entries"] if entry["account"].startswith("grant:")
+    )
+    if given != note["credit_minor"] or any(sum(e["amount_minor"] for e in act["entries"]) for act in credit):
+        wrong.append(f"credit: {given} was granted, {note['credit_minor']} is said")
+    return wrong
+
+
+def counts_before(one, note):
+    """An earlier credit note counts unless it was void by then; if it was voided at that very instant, as is said."""
+    if one["voided_at"] in (None, note["issued_at"]):
+        return one["voided_at"] is None or one["document"]["credit_note"]["number"] in note["proof"]["after"]
+    return instant_us(one["voided_at"]) > instant_us(note["issued_at"])
+
+
+def left_of_charges(lines):
+    """What coupons left of each charge of an invoice; credit, also that before tax, is a way of paying it."""
+    left = {line["id"]: line["amount_minor"] for line in lines if line["billed_period_id"] is not None}
+    for line in lines:
+        if line["kind"] != "prepaid_credit":
+            for part in line["proof"].get("parts", ()):
+                left[part["line"]] -= part["amount_minor"]
+    return left
+
+
+def check_note_lines(lines, charged, before):
+    """Nothing of a line is taken back twice."""
+    left = left_of_charges(charged)
+    for one in (line for note in before for line in note["lines"] if line["invoice_line_id"] is not None):
+        left[one["invoice_line_id"]] -= one["amount_minor"]
+    return [
+        f"line {line['position']}: more is taken back than is left of the invoice's line"
+        for line in lines
+        if line["invoice_line_id"] is not None and not 0 < line["amount_minor"] <= left.get(line["invoice_line_id"], 0)
+    ]
+
+
+def check_note_taxes(note, lines, charged, before):
+    """Net and tax at each rate, rounded over all credit notes together; the last one takes the rest."""
+    rooms = note_rooms(charged, before)
+    by_line = {line["invoice_line_id"]: line["amount_minor"] for line in lines if line["invoice_line_id"] is not None}
+    lefts = [room["net"] + room["tax"] - room["net_back"] - room["tax_back"] for room in rooms.values()]
+    weights = [{"customer": name, "quantity": left} for name, left in zip(rooms, lefts, strict=True)]
+    if note["total_minor"] > sum(lefts):
+        return ["it takes back more than is left of the invoice"]
+    spread = (
+        {} if by_line else {part["customer"]: part["amount_minor"] for part in shared(note["total_minor"], weights)}
+    )
+    expected = {}
+    for name, room in rooms.items():
+        net_left, tax_left = room["net"] - room["net_back"], room["tax"] - room["tax_back"]
+        if by_line:
+            net = sum(by_line.get(line, 0) for line in room["lines"])
+            whole, back, most = room["net"], room["net_back"] + net, tax_left
+        else:
+            gross = spread[name]
+            whole, most = room["net"] + room["tax"], min(tax_left, gross)
+            back = room["net_back"] + room["tax_back"] + gross
+        tax = half_up(Fraction(room["tax"] * back, whole), 0) - room["tax_back"] if whole else 0
+        tax = min(max(tax, 0), most)
+        if not by_line:
+            tax = max(tax, gross - net_left)
+            net = gross - tax
+        if net > net_left:
+            return ["its lines take back more than is left at a rate of tax"]
+        if net or (tax and not by_line):
+            expected[name] = (net, tax)
+    told = {one["line"]: (one["net_minor"], one["tax_minor"]) for one in note["proof"]["taxes"]}
+    return [] if told == expected else [f"tax: {expected} is due by rate, it says {told}"]
+
+
+def note_rooms(charged, before):
+    """What an invoice sold at each rate and what earlier credit notes took back of it; one room if credits exceed."""
+    left, rooms = left_of_charges(charged), {}
+    for line in (line for line in charged if line["kind"] == "tax"):
+        proof = line["proof"]
+        net = sum(left[one] for one in proof["lines"]) - (proof["tax_minor"] if proof["is_inclusive"] else 0)
+        rooms[line["id"]] = {"lines": proof["lines"], "net": net, "tax": proof["tax_minor"]}
+    if not rooms or any(room["net"] < 0 or room["tax"] < 0 for room in rooms.values()):
+        inside = sum(line["proof"]["tax_minor"] for line in charged if line["proof"].get("is_inclusive"))
+        tax = sum(room["tax"] for room in rooms.values())
+        rooms = {None: {"lines": [*left], "net": sum(left.values()) - inside, "tax": tax}}
+    for name, room in rooms.items():
+        taken = [one for note in before for one in note["credit_note"]["proof"]["taxes"] if one["line"] == name]
+        room["net_back"] = sum(one["net_minor"] for one in taken)
+        room["tax_back"] = sum(one["tax_minor"] for one in taken)
+    return rooms
 
 
 def check_charge(folder, charge, lines, exponent):

@@ -165,6 +165,31 @@ def test_a_stranger_finds_a_lost_event(tmp_path: Path) -> None:
     assert "the 2 events are not the 3 billed" in check(folder).stdout
 
 
+def test_a_credit_note_is_verified_and_a_stranger_can_check_it(tmp_path: Path) -> None:
+    tell(
+        """
+        plan pro: 20.00 EUR per month
+        2026-01-01 acme subscribes to pro
+        2026-01-01 close period
+        2026-01-05 take back of INV-000001 7.50
+        2026-01-06 pay INV-000001
+        2026-01-07 take back of INV-000001 2.50 of line 1 to credit
+        """
+    )
+    for number in ("CN-000001", "CN-000002"):
+        assert run("invoice", "export", number).exit_code == 0
+        assert check(tmp_path / number).stdout.endswith("Everything is equal.\n")
+    verified = [json.loads(line) for line in run("invoice", "verify", "CN-000002", "--json").stdout.splitlines()]
+    assert [(one["description"], one["amount"], one["verdict"]) for one in verified] == [
+        ("credit note CN-000002 for INV-000001", "2.50", "equal"),
+        ("Pro, fee: Flat fee", "2.50", "equal"),
+        ("Added to prepaid credit", "2.50", "equal"),
+    ]
+    refused = run("invoice", "verify", "CN-000003")
+    assert refused.exit_code == 1
+    assert "there is no invoice or credit note 'CN-000003'" in refused.output
+
+
 def test_an_export_does_not_overwrite(tmp_path: Path) -> None:
     tell("plan pro: 20.00 EUR per month\n2026-01-01 acme subscribes to pro\n2026-01-01 close period")
     assert run("invoice", "export", "INV-000001").exit_code == 0
@@ -270,7 +295,7 @@ def test_a_stranger_finds_a_changed_share(tmp_path: Path, file: str, old: str, n
 
 def test_an_unknown_invoice_is_one_line_and_exit_1() -> None:
     shown = run("invoice", "verify", "INV-9")
-    assert (shown.exit_code, shown.output) == (1, "Error: there is no invoice 'INV-9'\n")
+    assert (shown.exit_code, shown.output) == (1, "Error: there is no invoice or credit note 'INV-9'\n")
 
 
 def test_an_invoice_and_a_credit_note_are_printed_the_same_each_time(tmp_path: Path) -> None:

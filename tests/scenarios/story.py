@@ -27,6 +27,7 @@ from tollkeeper.customers.customers import CustomerDraft, create_customer, find_
 from tollkeeper.customers.map_consumer import map_consumer
 from tollkeeper.invoices.billing_run import BillingReport, bill_after_the_end, bill_due_periods
 from tollkeeper.invoices.books import check_books
+from tollkeeper.invoices.credit_note_reading import list_all_notes
 from tollkeeper.invoices.interim import bill_thresholds
 from tollkeeper.invoices.legal_entities import save_legal_entity
 from tollkeeper.invoices.preview import preview_invoice
@@ -38,6 +39,7 @@ from tollkeeper.invoices.tables import (
     LastBelowMinimum,
 )
 from tollkeeper.invoices.verify import verify_invoice
+from tollkeeper.invoices.verify_note import verify_credit_note
 from tollkeeper.metering.accept import accept_events
 from tollkeeper.metering.event import Event
 from tollkeeper.metering.meters import MeterDraft, create_meter, find_meter
@@ -104,6 +106,9 @@ class Story:
             for invoice in session.scalars(select(Invoice).where(Invoice.status != InvoiceStatus.DRAFT)):
                 wrong = [finding for finding in verify_invoice(session, invoice.id) if not finding.is_equal]
                 assert wrong == [], (invoice.number, wrong)
+            for note in list_all_notes(session):
+                wrong = [finding for finding in verify_credit_note(session, note.id) if not finding.is_equal]
+                assert wrong == [], (note.number, wrong)
 
     def move(self, key: str, parent: str | None) -> None:
         """Give a customer another parent, or none."""

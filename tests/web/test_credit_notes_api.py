@@ -45,6 +45,31 @@ def test_a_credit_note_by_line_is_issued_shown_and_voided(client: FlaskClient, k
     assert client.post("/api/v1/credit-notes/CN-000001/retry-stripe", headers=headers).status_code == 409
 
 
+def test_a_credit_note_says_net_and_tax_by_rate_and_can_be_verified(
+    client: FlaskClient, key_for: KeyFor, database: Database
+) -> None:
+    Story(
+        database,
+        """
+        tax is charged in DE
+        tax VAT of 19 % in DE
+        plan pro: 20.00 EUR per month
+        customer acme in EUR
+        acme is in DE
+        2026-01-01 acme subscribes to pro
+        2026-01-01 close period
+        """,
+    )
+    headers = key_for("read", "write")
+    body = {"reason": "order_change", "lines": [{"position": 1, "amount": "7.50"}]}
+    note = client.post(PATH, json=body, headers=headers).get_json()
+    # 19 % of 7.50 is 1.425
+    assert note["taxes"] == [{"name": "VAT", "percentage": "19", "net": "7.50", "tax": "1.43"}]
+    verified = client.get("/api/v1/credit-notes/CN-000001/verification", headers=headers).get_json()
+    assert (verified["number"], verified["is_equal"]) == ("CN-000001", True)
+    assert [one["amount"] for one in verified["findings"]] == ["8.93", "7.50"]
+
+
 @pytest.mark.parametrize(
     ("body", "path"),
     [

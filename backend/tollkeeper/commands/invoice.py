@@ -9,11 +9,14 @@ import click
 
 from tollkeeper.commands.database import open_database
 from tollkeeper.customers.tables import Customer
+from tollkeeper.invoices.credit_note_reading import get_document
 from tollkeeper.invoices.export import export_invoice
+from tollkeeper.invoices.export_note import export_credit_note
 from tollkeeper.invoices.pdf import pdf_of
 from tollkeeper.invoices.reading import get_invoice, list_invoices, list_lines, members_on, shares_of, subtotals_of
 from tollkeeper.invoices.tables import Invoice, InvoiceLine, InvoiceStatus
 from tollkeeper.invoices.verify import verify_invoice
+from tollkeeper.invoices.verify_note import verify_credit_note
 from tollkeeper.money import format_minor
 
 PAGE_SIZE = 1000
@@ -64,10 +67,15 @@ def show_command(number: str) -> None:
 @click.argument("number")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def verify_command(number: str, *, as_json: bool) -> None:
-    """Recompute NUMBER from the raw events and the stored plan; exit 1 if a line differs."""
+    """Recompute NUMBER, an invoice or a credit note; exit 1 if a line differs.
+
+    An invoice from the raw events and the stored plan, a credit note from its invoice and the credit notes before it.
+    """
     with open_database() as database, database.snapshot() as session:
-        currency = get_invoice(session, number).currency
-        findings = verify_invoice(session, number)
+        found = get_document(session, number)
+        currency = found.currency
+        verify = verify_invoice if isinstance(found, Invoice) else verify_credit_note
+        findings = verify(session, found.id)
     for finding in findings:
         amount = format_minor(finding.amount_minor, currency)
         if as_json:
@@ -94,9 +102,14 @@ def verify_command(number: str, *, as_json: bool) -> None:
     "--to", "folder", type=click.Path(path_type=Path, file_okay=False), help="Folder to write; by default NUMBER."
 )
 def export_command(number: str, folder: Path | None) -> None:
-    """Write a folder with everything behind NUMBER, to be checked by `python docs/check_invoice.py FOLDER`."""
+    """Write a folder with everything behind NUMBER, an invoice or a credit note.
+
+    It is checked by `python docs/check_invoice.py FOLDER`.
+    """
     with open_database() as database, database.snapshot() as session:
-        written = export_invoice(session, number, folder or Path(number))
+        found = get_document(session, number)
+        export = export_invoice if isinstance(found, Invoice) else export_credit_note
+        written = export(session, found.id, folder or Path(number))
     click.echo(f"{written} written; check it with: python docs/check_invoice.py {written}")
 
 

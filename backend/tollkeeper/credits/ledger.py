@@ -137,6 +137,13 @@ def read_ledger_of(session: Session, reference: str) -> list[Posted]:
     return _with_entries(session, session.scalars(query.order_by(CreditTransaction.sequence)).all())
 
 
+def read_grant(session: Session, grant: CreditGrant) -> list[Posted]:
+    """Return the transaction by which a grant was made."""
+    return _with_entries(
+        session, session.scalars(select(CreditTransaction).where(CreditTransaction.key == f"grant:{grant.id}")).all()
+    )
+
+
 def _with_entries(session: Session, transactions: Sequence[CreditTransaction]) -> list[Posted]:
     entries: dict[str, list[CreditEntry]] = {one.id: [] for one in transactions}
     for entry in session.scalars(

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from tollkeeper.errors import NotFound
 from tollkeeper.invoices.credit_note_amounts import Room
 from tollkeeper.invoices.credit_note_tables import CreditNote, CreditNoteLine, CreditNoteStatus
+from tollkeeper.invoices.reading import get_invoice
 from tollkeeper.invoices.tables import PREPAID_CREDIT, TAX, Invoice, InvoiceLine
 
 
@@ -30,6 +31,16 @@ def get_note(session: Session, id_or_number: str) -> CreditNote:
     if note is None:
         raise NotFound(f"there is no credit note {id_or_number!r}")
     return note
+
+
+def get_document(session: Session, id_or_number: str) -> Invoice | CreditNote:
+    """Return the invoice or else the credit note of this id or number; raises NotFound."""
+    for get in (get_invoice, get_note):
+        try:
+            return get(session, id_or_number)
+        except NotFound:
+            pass
+    raise NotFound(f"there is no invoice or credit note {id_or_number!r}")
 
 
 def list_notes(session: Session, invoice_id: str) -> Sequence[CreditNote]:

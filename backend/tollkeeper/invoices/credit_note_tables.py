@@ -47,6 +47,7 @@ class CreditNote(Base):
 
     `total = net + tax = reduction + credit + refund + out_of_band`: the reduction is of what was still due, and of
     the credit `prepaid_minor` goes back for prepaid credit that the invoice drew, of which Stripe knows nothing.
+    `proof` has net and tax by the invoice's tax lines, and the credit notes that counted before it.
     """
 
     __tablename__ = "credit_notes"
@@ -82,6 +83,7 @@ class CreditNote(Base):
     prepaid_minor: Mapped[int] = mapped_column(BigInteger)
     refund_minor: Mapped[int] = mapped_column(BigInteger)
     out_of_band_minor: Mapped[int] = mapped_column(BigInteger)
+    proof: Mapped[dict[str, Any]] = mapped_column(Json)
     issued_at: Mapped[datetime] = mapped_column(UtcDateTime)
     issued_by: Mapped[str]
     content_digest: Mapped[str]

@@ -12,9 +12,8 @@ from tollkeeper.credits.tables import GrantKind
 from tollkeeper.customers.tables import Customer
 from tollkeeper.errors import Conflict, InvalidInput
 from tollkeeper.invoices.announce import announce_note
-from tollkeeper.invoices.credit_note_amounts import split_gross, tax_on
 from tollkeeper.invoices.credit_note_immutable import note_digest
-from tollkeeper.invoices.credit_note_reading import Taken, get_note, list_notes, list_of_lines, room_of, taken_of
+from tollkeeper.invoices.credit_note_reading import Taken, get_note, list_notes, list_of_lines, taken_of
 from tollkeeper.invoices.credit_note_tables import (
     CreditNote,
     CreditNoteLine,
@@ -23,6 +22,7 @@ from tollkeeper.invoices.credit_note_tables import (
     NoteSync,
     Settlement,
 )
+from tollkeeper.invoices.credit_note_taxes import RateRoom, Taxes, rooms_by_rate, take_amount, take_lines
 from tollkeeper.invoices.legal_entities import describe_buyer, describe_seller, get_legal_entity
 from tollkeeper.invoices.net import net_before_credit
 from tollkeeper.invoices.numbers import take_credit_note_number
@@ -80,7 +80,10 @@ def issue_credit_note(
     if len(draft.memo) > MOST_MEMO:
         raise InvalidInput.of("/memo", f"has more than {MOST_MEMO} characters")
     lines = list_lines(session, invoice.id)
-    net, tax = _amounts(session, invoice, lines, draft)
+    before = [one for one in list_notes(session, invoice.id) if one.status == CreditNoteStatus.ISSUED]
+    rooms = rooms_by_rate(lines, [one.proof["taxes"] for one in before])
+    taxes = _taxes(session, invoice, lines, rooms, draft)
+    net, tax = (sum(one[name] for one in taxes) for name in ("net_minor", "tax_minor"))
     split = _split(session, invoice, lines, net + tax, draft.to)
     customer = session.get_one(Customer, invoice.customer_id)
     note = CreditNote(
@@ -102,6 +105,7 @@ def issue_credit_note(
         prepaid_minor=split.prepaid,
         refund_minor=split.refund,
         out_of_band_minor=split.out_of_band,
+        proof={"taxes": taxes, "after": [one.number for one in before]},
         issued_at=now,
         issued_by=by,
         status=CreditNoteStatus.ISSUED,
@@ -118,25 +122,32 @@ def issue_credit_note(
     return note
 
 
-def _amounts(
-    session: Session, invoice: Invoice, lines: Sequence[InvoiceLine], draft: CreditNoteDraft
-) -> tuple[int, int]:
-    """Return net and tax of a draft; raises InvalidInput if it is not within what is left of the invoice."""
+def _taxes(
+    session: Session,
+    invoice: Invoice,
+    lines: Sequence[InvoiceLine],
+    rooms: Sequence[RateRoom],
+    draft: CreditNoteDraft,
+) -> Taxes:
+    """Return net and tax of a draft by rate; raises InvalidInput if it is not within what is left of the invoice."""
     if (draft.amount_minor is None) == (not draft.lines):
         raise InvalidInput.of("/lines", "name lines with their amounts, or one amount for the whole invoice")
-    room = room_of(session, invoice, lines)
-    if room.tax < 0:
+    if sum(one.room.tax for one in rooms) < 0:
         raise Conflict(f"the tax of {invoice.number} is below zero, as credits on it exceed what is taxed as they are")
     if draft.amount_minor is not None:
-        if not 0 < draft.amount_minor <= room.left:
-            most = _text(room.left, invoice)
-            raise InvalidInput.of("/amount", f"has to be more than zero and at most {most}, {LEFT}")
-        return split_gross(room, draft.amount_minor)
+        left = sum(one.room.left for one in rooms)
+        if not 0 < draft.amount_minor <= left:
+            raise InvalidInput.of("/amount", f"has to be more than zero and at most {_text(left, invoice)}, {LEFT}")
+        return take_amount(rooms, draft.amount_minor)
     _check_lines(lines, draft.lines, taken_of(session, invoice.id), invoice)
-    net = sum(draft.lines.values())
-    if net > room.net_left:
-        raise InvalidInput.of("/lines", f"come to more than {_text(room.net_left, invoice)} before tax, {LEFT}")
-    return net, tax_on(room, net)
+    amounts = {line.id: draft.lines[line.position] for line in lines if line.position in draft.lines}
+    for one in rooms:
+        if sum(amounts.get(line_id, 0) for line_id in one.line_ids) > one.room.net_left:
+            terms = one.tax_line.proof if one.tax_line else {}
+            at = f" at {terms['name']} {terms['percentage']} %" if len(rooms) > 1 else ""
+            most = f"{_text(one.room.net_left, invoice)} before tax{at}"
+            raise InvalidInput.of("/lines", f"come to more than {most}, {LEFT}")
+    return take_lines(rooms, amounts)
 
 
 LEFT = "which is what earlier credit notes have left of the invoice"

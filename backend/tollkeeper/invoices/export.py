@@ -41,8 +41,8 @@ def export_invoice(session: Session, id_or_number: str, folder: Path) -> Path:
         .order_by(BilledPeriod.id)
     ).all()
     (folder / "events").mkdir(parents=True)
-    _write(folder / "document.json", document_of(invoice, lines))
-    _write(
+    write_json(folder / "document.json", document_of(invoice, lines))
+    write_json(
         folder / "summary.json",
         {
             "format": FORMAT,
@@ -52,15 +52,16 @@ def export_invoice(session: Session, id_or_number: str, folder: Path) -> Path:
             "exponent": currency_exponent(invoice.currency),
         },
     )
-    _write(folder / "credit.json", [_draw(posted) for posted in read_ledger_of(session, invoice.id)])
-    _write(folder / "charges.json", [_charge(session, row) for row in rows])
+    write_json(folder / "credit.json", [describe_posted(posted) for posted in read_ledger_of(session, invoice.id)])
+    write_json(folder / "charges.json", [_charge(session, row) for row in rows])
     for row in rows:
         if row.proof["feature"] is not None:
             _write_events(session, row, folder / "events" / f"{row.id}.jsonl")
     return folder
 
 
-def _write(path: Path, content: Any) -> None:
+def write_json(path: Path, content: Any) -> None:
+    """Write a file that a person can read, too."""
     path.write_text(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -104,7 +105,8 @@ def _charge(session: Session, row: BilledPeriod) -> dict[str, Any]:
     }
 
 
-def _draw(posted: Posted) -> dict[str, Any]:
+def describe_posted(posted: Posted) -> dict[str, Any]:
+    """Return a transaction of the ledger with its entries."""
     return {
         "transaction": posted.transaction.id,
         "kind": posted.transaction.kind,

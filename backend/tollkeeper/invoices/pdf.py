@@ -14,8 +14,8 @@ from babel import Locale
 from sqlalchemy.orm import Session
 
 from tollkeeper.customers.tables import Customer, TaxExemption
-from tollkeeper.errors import Conflict, NotFound
-from tollkeeper.invoices.credit_note_reading import get_note, list_of_lines
+from tollkeeper.errors import Conflict
+from tollkeeper.invoices.credit_note_reading import get_document, get_note, list_of_lines
 from tollkeeper.invoices.credit_note_tables import CreditNote, CreditNoteStatus
 from tollkeeper.invoices.paper import Paper, Row, Sum
 from tollkeeper.invoices.reading import get_invoice, list_lines, members_on, shares_of, subtotals_of
@@ -39,14 +39,8 @@ class Pdf:
 
 def pdf_of(session: Session, id_or_number: str) -> Pdf:
     """Print the invoice or else the credit note of this id or number; raises NotFound, and Conflict for a draft."""
-    try:
-        return invoice_pdf(session, id_or_number)
-    except NotFound:
-        pass
-    try:
-        return credit_note_pdf(session, id_or_number)
-    except NotFound:
-        raise NotFound(f"there is no invoice or credit note {id_or_number!r}") from None
+    found = get_document(session, id_or_number)
+    return invoice_pdf(session, found.id) if isinstance(found, Invoice) else credit_note_pdf(session, found.id)
 
 
 def invoice_pdf(session: Session, id_or_number: str) -> Pdf:
@@ -163,7 +157,8 @@ def _sums(session: Session, invoice: Invoice, lines: Sequence[InvoiceLine]) -> l
 
 
 def _note_sums(note: CreditNote) -> list[Sum]:
-    taxed = [("Net", note.net_minor), ("Tax", note.tax_minor)] if note.tax_minor else []
+    taxed = [("Net", note.net_minor)] if note.tax_minor else []
+    taxed += [(_name_of_tax(one, note.currency), one["tax_minor"]) for one in note.proof["taxes"] if one["tax_minor"]]
     ways = [
         ("Taken off what was due", note.reduction_minor),
         ("Added to prepaid credit", note.credit_minor),
@@ -175,6 +170,12 @@ def _note_sums(note: CreditNote) -> list[Sum]:
         Sum("Total credited", write_money(note.total_minor, note.currency), is_strong=True),
         *(Sum(label, write_money(amount, note.currency)) for label, amount in ways if amount),
     ]
+
+
+def _name_of_tax(taken: Mapping[str, Any], currency: str) -> str:
+    if taken["line"] is None:
+        return "Tax"
+    return f"{taken['name']} {taken['percentage']} % on {write_money(taken['net_minor'], currency)}"
 
 
 def _remarks(invoice: Invoice) -> list[str]:

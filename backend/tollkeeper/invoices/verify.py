@@ -94,7 +94,7 @@ def verify_invoice(session: Session, id_or_number: str) -> list[Finding]:
         check_taxes(session, invoice, lines),
     )
     for line, problem in chain(*checks):
-        findings.append(_finding(line.position, line.description, line.amount_minor, [problem] if problem else []))
+        findings.append(finding_of(line.position, line.description, line.amount_minor, [problem] if problem else []))
     return sorted(findings, key=lambda finding: finding.position)
 
 
@@ -107,12 +107,13 @@ def _document(invoice: Invoice, lines: Sequence[InvoiceLine]) -> Finding:
     if invoice.status != InvoiceStatus.DRAFT and content_digest(invoice, lines) != invoice.content_digest:
         problems.append("the document is not what was issued: its digest differs")
     problems += untaxed_problem(invoice, lines)
-    return _finding(0, name, invoice.total_minor, problems)
+    return finding_of(0, name, invoice.total_minor, problems)
 
 
-def _finding(
+def finding_of(
     position: int, description: str, amount: int, problems: Sequence[str], note: Note | None = None
 ) -> Finding:
+    """Return what came of a line: it differs if there is a problem, else it is equal or what the note says."""
     if problems:
         return Finding(position, description, amount, Verdict.DIFFERS, "; ".join(problems))
     return Finding(position, description, amount, *(note or (Verdict.EQUAL, "")))
@@ -133,7 +134,7 @@ def _verify_row(session: Session, row: BilledPeriod, lines: Sequence[InvoiceLine
             expected.kind, expected.quantity, expected.unit_price, expected.amount_minor, expected.shares
         )  # fmt: skip
         own = problems if same else [*problems, f"{expected.amount_minor} was expected for {expected.description}"]
-        findings.append(_finding(line.position, line.description, line.amount_minor, own, note))
+        findings.append(finding_of(line.position, line.description, line.amount_minor, own, note))
     return findings
 
 

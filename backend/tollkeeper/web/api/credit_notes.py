@@ -20,10 +20,12 @@ from tollkeeper.invoices.credit_note_tables import (
 from tollkeeper.invoices.credit_notes import MOST_MEMO, CreditNoteDraft, issue_credit_note, void_credit_note
 from tollkeeper.invoices.pdf import credit_note_pdf
 from tollkeeper.invoices.reading import get_invoice
+from tollkeeper.invoices.verify_note import verify_credit_note
 from tollkeeper.money import format_minor, parse_minor
 from tollkeeper.payments.push_credit_note import retry_credit_note
 from tollkeeper.web.actor import acting_key
 from tollkeeper.web.api.conventions import describe, endpoint
+from tollkeeper.web.api.invoices import VerificationOut, verification_of
 from tollkeeper.web.api.paging import Page, PageQuery, page_of
 from tollkeeper.web.auth import requires
 from tollkeeper.web.context import snapshot, transaction, web_context
@@ -78,6 +80,15 @@ class LineOut(BaseModel):
     amount: Amount
 
 
+class TaxOut(BaseModel):
+    """What is taken back at one tax rate; `name` and `percentage` are null where several had to be taken together."""
+
+    name: str | None
+    percentage: str | None
+    net: Amount
+    tax: Amount
+
+
 class CreditNoteOut(BaseModel):
     """A credit note; `total = net + tax = reduction + credit + refund + out_of_band`."""
 
@@ -92,6 +103,7 @@ class CreditNoteOut(BaseModel):
     currency: str
     net: Amount
     tax: Amount
+    taxes: Annotated[list[TaxOut], Field(description="By rate; they add up to net and tax. None without tax.")]
     total: Amount
     reduction: Annotated[str, Field(description="Taken off what was still due.")]
     credit: Annotated[str, Field(description="Granted as prepaid credit.")]
@@ -176,6 +188,15 @@ def show_credit_note_pdf(id_or_number: str) -> Response:
         return send_pdf(credit_note_pdf(session, id_or_number))
 
 
+@blueprint.get("/credit-notes/<id_or_number>/verification")
+@endpoint("read", answer=VerificationOut)
+def verify_one_credit_note(id_or_number: str) -> VerificationOut:
+    """Recompute a credit note from its invoice and the credit notes before it; say for each line: equal, or not."""
+    with snapshot() as session:
+        note = get_note(session, id_or_number)
+        return verification_of(note.number, note.currency, verify_credit_note(session, note.id))
+
+
 @blueprint.post("/credit-notes/<id_or_number>/void")
 @endpoint("write", answer=CreditNoteOut)
 def void_one_credit_note(id_or_number: str) -> CreditNoteOut:
@@ -220,6 +241,16 @@ def _describe(session: Session, note: CreditNote) -> CreditNoteOut:
         currency=note.currency,
         net=money(note.net_minor),
         tax=money(note.tax_minor),
+        taxes=[
+            TaxOut(
+                name=one["name"],
+                percentage=one["percentage"],
+                net=money(one["net_minor"]),
+                tax=money(one["tax_minor"]),
+            )
+            for one in note.proof["taxes"]
+            if one["line"] is not None or one["tax_minor"]
+        ],
         total=money(note.total_minor),
         reduction=money(note.reduction_minor),
         credit=money(note.credit_minor),

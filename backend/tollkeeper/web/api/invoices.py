@@ -24,7 +24,7 @@ from tollkeeper.invoices.reading import (
 )
 from tollkeeper.invoices.states import MAY_BE_PAID, OPEN_STATUSES, amount_due
 from tollkeeper.invoices.tables import Invoice, InvoiceLine, InvoiceStatus
-from tollkeeper.invoices.verify import Verdict, verify_invoice
+from tollkeeper.invoices.verify import Finding, Verdict, verify_invoice
 from tollkeeper.money import format_minor
 from tollkeeper.web.actor import acting_key
 from tollkeeper.web.api.conventions import endpoint
@@ -172,7 +172,7 @@ class FindingOut(BaseModel):
 
 
 class VerificationOut(BaseModel):
-    """The invoice, recomputed from the raw events and the stored plan versions."""
+    """A document, recomputed from what is behind it."""
 
     number: str | None
     is_equal: bool
@@ -227,21 +227,25 @@ def verify(id_or_number: str) -> VerificationOut:
     """Recompute an invoice from the raw events and the stored plan; say for each line: equal, or what differs."""
     with snapshot() as session:
         invoice = get_invoice(session, id_or_number)
-        findings = verify_invoice(session, invoice.id)
-        return VerificationOut(
-            number=invoice.number,
-            is_equal=all(finding.is_equal for finding in findings),
-            findings=[
-                FindingOut(
-                    position=finding.position,
-                    description=finding.description,
-                    amount=format_minor(finding.amount_minor, invoice.currency),
-                    verdict=finding.verdict,
-                    detail=finding.detail,
-                )
-                for finding in findings
-            ],
-        )
+        return verification_of(invoice.number, invoice.currency, verify_invoice(session, invoice.id))
+
+
+def verification_of(number: str | None, currency: str, findings: Sequence[Finding]) -> VerificationOut:
+    """Return what came of verifying a document."""
+    return VerificationOut(
+        number=number,
+        is_equal=all(finding.is_equal for finding in findings),
+        findings=[
+            FindingOut(
+                position=finding.position,
+                description=finding.description,
+                amount=format_minor(finding.amount_minor, currency),
+                verdict=finding.verdict,
+                detail=finding.detail,
+            )
+            for finding in findings
+        ],
+    )
 
 
 @blueprint.post("/invoices/<id_or_number>/finalize")

@@ -756,6 +756,7 @@ CREATE TABLE credit_notes (
   prepaid_minor BIGINT NOT NULL,
   refund_minor BIGINT NOT NULL,
   out_of_band_minor BIGINT NOT NULL,
+  proof JSON NOT NULL,
   issued_at VARCHAR(27) NOT NULL,
   issued_by VARCHAR NOT NULL,
   content_digest VARCHAR NOT NULL,
@@ -1173,7 +1174,7 @@ CREATE TABLE credit_note_lines (
 
 CREATE INDEX ix_credit_note_lines_invoice_line_id ON credit_note_lines (invoice_line_id);
 
-CREATE TRIGGER credit_notes_keep_update BEFORE UPDATE ON credit_notes WHEN NEW.id IS NOT OLD.id OR NEW.legal_entity IS NOT OLD.legal_entity OR NEW.number IS NOT OLD.number OR NEW.sequence_number IS NOT OLD.sequence_number OR NEW.invoice_id IS NOT OLD.invoice_id OR NEW.customer_id IS NOT OLD.customer_id OR NEW.buyer IS NOT OLD.buyer OR NEW.seller IS NOT OLD.seller OR NEW.currency IS NOT OLD.currency OR NEW.reason IS NOT OLD.reason OR NEW.memo IS NOT OLD.memo OR NEW.key IS NOT OLD.key OR NEW.net_minor IS NOT OLD.net_minor OR NEW.tax_minor IS NOT OLD.tax_minor OR NEW.total_minor IS NOT OLD.total_minor OR NEW.reduction_minor IS NOT OLD.reduction_minor OR NEW.credit_minor IS NOT OLD.credit_minor OR NEW.prepaid_minor IS NOT OLD.prepaid_minor OR NEW.refund_minor IS NOT OLD.refund_minor OR NEW.out_of_band_minor IS NOT OLD.out_of_band_minor OR NEW.issued_at IS NOT OLD.issued_at OR NEW.issued_by IS NOT OLD.issued_by OR NEW.content_digest IS NOT OLD.content_digest OR OLD.status = 'void' AND NEW.status <> 'void' BEGIN SELECT RAISE(ABORT, 'an issued credit note never changes'); END;
+CREATE TRIGGER credit_notes_keep_update BEFORE UPDATE ON credit_notes WHEN NEW.id IS NOT OLD.id OR NEW.legal_entity IS NOT OLD.legal_entity OR NEW.number IS NOT OLD.number OR NEW.sequence_number IS NOT OLD.sequence_number OR NEW.invoice_id IS NOT OLD.invoice_id OR NEW.customer_id IS NOT OLD.customer_id OR NEW.buyer IS NOT OLD.buyer OR NEW.seller IS NOT OLD.seller OR NEW.currency IS NOT OLD.currency OR NEW.reason IS NOT OLD.reason OR NEW.memo IS NOT OLD.memo OR NEW.key IS NOT OLD.key OR NEW.net_minor IS NOT OLD.net_minor OR NEW.tax_minor IS NOT OLD.tax_minor OR NEW.total_minor IS NOT OLD.total_minor OR NEW.reduction_minor IS NOT OLD.reduction_minor OR NEW.credit_minor IS NOT OLD.credit_minor OR NEW.prepaid_minor IS NOT OLD.prepaid_minor OR NEW.refund_minor IS NOT OLD.refund_minor OR NEW.out_of_band_minor IS NOT OLD.out_of_band_minor OR NEW.proof IS NOT OLD.proof OR NEW.issued_at IS NOT OLD.issued_at OR NEW.issued_by IS NOT OLD.issued_by OR NEW.content_digest IS NOT OLD.content_digest OR OLD.status = 'void' AND NEW.status <> 'void' BEGIN SELECT RAISE(ABORT, 'an issued credit note never changes'); END;
 
 CREATE TRIGGER credit_notes_keep_delete BEFORE DELETE ON credit_notes BEGIN SELECT RAISE(ABORT, 'an issued credit note never changes'); END;
 
