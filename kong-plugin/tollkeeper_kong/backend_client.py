@@ -15,6 +15,7 @@ import msgspec
 import requests
 from requests.auth import AuthBase
 from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
+from urllib3.exceptions import LocationValueError
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
@@ -175,7 +176,7 @@ class BackendClient:
                 allow_redirects=False,  # the key goes to the backend and nowhere else
                 stream=stream,
             )
-        except (InvalidURL, MissingSchema, InvalidSchema) as error:
+        except (InvalidURL, MissingSchema, InvalidSchema, LocationValueError) as error:  # the last one slips through
             raise NotTheBackend(f"the backend's URL cannot be used: {type(error).__name__}") from None
         except requests.RequestException as error:
             raise BackendAway(f"{type(error).__name__}: {_cause(error)}") from None

@@ -26,6 +26,8 @@ SERIALIZE = Call("kong.log.serialize")
 GET_ROUTE = Call("kong.router.get_route")
 GET_SERVICE = Call("kong.router.get_service")
 GET_METHOD = Call("kong.request.get_method")
+ASK_UNCOMPRESSED = Call("kong.service.request.set_header", "Accept-Encoding", "identity")
+"""What a client lets the upstream compress (br, zstd) nobody could read: its tokens would be free."""
 ENABLE_BUFFERING = Call("kong.service.request.enable_buffering")
 GET_RAW_BODY = Call("kong.service.response.get_raw_body")
 RETRY_SECONDS = 5
@@ -99,6 +101,7 @@ class Tollkeeper:
             elif policy.quota_headers:
                 yield from self._tell_quota(subject, known)
         if policy.buffer_response:
+            yield ASK_UNCOMPRESSED
             yield ENABLE_BUFFERING
 
     def log(self) -> PdkSteps:
@@ -109,7 +112,7 @@ class Tollkeeper:
         except NotAnExchange:
             self._counters.unreadable += 1
             raise
-        if not self._policy.buffer_response or not _has_json(exchange):
+        if not self._policy.buffer_response or not _may_report_usage(exchange):
             self._keep(exchange, None)
             return
         llm = None
@@ -220,7 +223,7 @@ def _content_type(exchange: Exchange) -> str:
     return header_text(headers.content_type) if headers else ""
 
 
-def _has_json(exchange: Exchange) -> bool:
-    """Say whether there is a buffered answer that may report usage."""
+def _may_report_usage(exchange: Exchange) -> bool:
+    """Say whether there is a buffered answer that may: asking for a stream gets no client out of its tokens."""
     kind = _content_type(exchange)
-    return exchange.source == "upstream" and not is_stream(kind) and "json" in kind
+    return exchange.source == "upstream" and (is_stream(kind) or "json" in kind)

@@ -5,6 +5,7 @@ Providers differ: Anthropic and Bedrock leave cached tokens out of their input c
 output count, OpenAI, Mistral and Cohere follow the convention already.
 """
 
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ import msgspec
 
 MOST_TOKENS = 10**12
 LONGEST_NAME = 256
+MOST_UNPACKED_BYTES = 8 * 1024 * 1024  # a bomb costs some 10 ms and no tokens
 
 _FAMILIES = (  # OpenAI's format is spoken by many: the model's name tells who answered
     (("gpt-", "chatgpt-", "o1", "o3", "o4", "text-embedding-", "codex-"), "openai"),
@@ -42,6 +44,7 @@ def usage_of_answer(body: bytes, content_type: str) -> LlmUsage | None:
     makes the counts `estimated`.
     """
     stream = is_stream(content_type)
+    body = _unpacked(body)
     documents = _frames(body) if "amazon" in content_type else _events(body) if stream else _documents(body)
     found: dict[str, Any] = {}
     for document in documents:
@@ -51,6 +54,16 @@ def usage_of_answer(body: bytes, content_type: str) -> LlmUsage | None:
         return None
     cut = stream and not found.get("ended", True)
     return msgspec.structs.replace(usage, stream=stream, estimated=cut)
+
+
+def _unpacked(body: bytes) -> bytes:
+    """Return the beginning of a gzipped answer: some upstreams compress what nobody asked them to."""
+    if not body.startswith(b"\x1f\x8b"):
+        return body
+    try:
+        return zlib.decompressobj(wbits=31).decompress(body, MOST_UNPACKED_BYTES)
+    except zlib.error:
+        return b""
 
 
 def is_stream(content_type: str) -> bool:

@@ -19,6 +19,7 @@ from tollkeeper_kong.backend_client import ApiKey, api_key_from
 Fsync = Literal["group", "interval", "off"]
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+LONGEST_NODE = 200
 DEFAULT_SOCKET = "/usr/local/kong/tollkeeper.sock"
 DEFAULT_SPOOL = "/var/spool/tollkeeper"
 DEFAULT_BACKEND = "http://127.0.0.1:8750"
@@ -75,6 +76,18 @@ class OctalMode(click.ParamType[int]):
         return int(value, 8)
 
 
+class NodeName(click.ParamType[str]):
+    """What may stand behind `kong/` in a record's source: the backend takes 256 characters at the most."""
+
+    name = "node"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name, or end with a message."""
+        if not 0 < len(value) <= LONGEST_NODE or not value.isprintable():
+            self.fail(f"{value[:40]!r} is no name of 1 to {LONGEST_NODE} printable characters", param, ctx)
+        return str(value)
+
+
 class Address(click.ParamType[tuple[str, int] | None]):
     """`host:port`, or `off`."""
 
@@ -118,6 +131,7 @@ backend_options = _all(
         "--node",
         "TOLLKEEPER_NODE",
         "The name of this gateway node in every record; by default the host's name.",
+        type=NodeName(),
         default=socket.gethostname,
         show_default=False,
     ),

@@ -85,6 +85,6 @@ def claims_of(authorization: Any) -> dict[str, Any]:
     try:
         payload = urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
         claims = msgspec.json.decode(payload)
-    except (binascii.Error, ValueError, msgspec.DecodeError):
+    except (binascii.Error, ValueError, RecursionError, msgspec.DecodeError):
         return {}
     return claims if isinstance(claims, dict) else {}

@@ -1,6 +1,7 @@
 """What the two phases ask of Kong, decide and record."""
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,7 @@ def test_a_configuration_of_another_version_falls_back_to_defaults_and_is_counte
 # Whom a request is attributed to
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhY21lLTciLCJvcmciOjQyfQ.c2ln"  # {"sub": "acme-7", "org": 42}
+DEEP = b64encode(b"[" * 12_000).decode()
 
 
 @pytest.mark.parametrize(
@@ -247,6 +249,7 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhY21lLTciLCJvcmciOjQyfQ.c2ln"  # {"sub": 
         ("jwt_claim:sub", {"request.get_header": "Bearer a.\u20ac.c"}, "anonymous"),
         ("jwt_claim:sub", {"request.get_header": "Bearer a.W10.c"}, "anonymous"),
         ("jwt_claim:sub", {"request.get_header": "Basic YTpi"}, "anonymous"),
+        ("jwt_claim:sub", {"request.get_header": f"Bearer a.{DEEP}.c"}, "anonymous"),
         ("jwt_claim:sub", {"request.get_header": ["two"]}, "anonymous"),
         ("nonsense", {"client.get_consumer": CONSUMER}, f"consumer:{ALICE}"),
     ],
@@ -319,18 +322,29 @@ BODY = b'{"model":"gpt-4o-mini","usage":{"prompt_tokens":101,"completion_tokens"
 
 def test_a_buffered_answer_gives_exact_tokens(node: TestNode) -> None:
     plugin = node.plugin(buffer_response=True)
-    assert run(plugin.access()).methods == ["client.get_consumer", "service.request.enable_buffering"]
+    asked = run(plugin.access())
+    assert asked.calls[1:] == [
+        ("kong.service.request.set_header", ["Accept-Encoding", "identity"]),
+        ("kong.service.request.enable_buffering", []),
+    ]
     kong = {"kong.log.serialize": CHAT, "kong.service.response.get_raw_body": BODY}
     assert run(plugin.log(), kong).methods == ["log.serialize", "service.response.get_raw_body"]
     (record,) = node.records()
     assert (record["data"]["llm"]["input_tokens"], record["data"]["llm"]["output_tokens"]) == (101, 37)
 
 
-def test_the_body_of_an_answer_that_is_no_json_of_the_upstream_is_not_asked_for(node: TestNode) -> None:
+def test_a_client_that_asks_for_a_stream_on_a_buffered_route_is_metered_all_the_same(node: TestNode) -> None:
+    stream = CHAT.replace("application/json", "text/event-stream")
+    kong = {"kong.log.serialize": stream, "kong.service.response.get_raw_body": b"data: " + BODY + b"\n\n"}
+    run(node.plugin(buffer_response=True).log(), kong)
+    (record,) = node.records()
+    assert (record["data"]["llm"]["input_tokens"], record["data"]["llm"]["stream"]) == (101, True)
+
+
+def test_the_body_of_an_answer_that_is_no_usage_report_of_the_upstream_is_not_asked_for(node: TestNode) -> None:
     plugin = node.plugin(buffer_response=True)
     refused = (RECORDINGS / "kong-serialize-401.json").read_text()
-    stream = CHAT.replace("application/json", "text/event-stream")
-    for serialized in (refused, stream, SERIALIZED):
+    for serialized in (refused, SERIALIZED):
         assert run(plugin.log(), {"kong.log.serialize": serialized}).methods == ["log.serialize"]
 
 

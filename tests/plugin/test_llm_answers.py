@@ -1,5 +1,6 @@
 """Usage in providers' answers, JSON and streamed, read by the plugin in one convention."""
 
+import gzip
 import json
 
 import pytest
@@ -77,3 +78,21 @@ def test_a_cut_anthropic_stream_knows_its_input_and_is_an_estimate() -> None:
 )  # fmt: skip
 def test_a_stream_is_told_by_its_content_type(content_type: str, expected: bool) -> None:
     assert is_stream(content_type) is expected
+
+
+def test_a_gzipped_answer_is_read() -> None:
+    (answer,) = [one for one in WHOLE if str(one) == str(WHOLE[0])]
+    packed = gzip.compress(b"".join(answer.chunks), mtime=0)
+    assert counts(usage_of_answer(packed, answer.content_type)) == answer.expected
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\x1f\x8b", b"\x1f\x8bnonsense", gzip.compress(b'{"usage": {}}', mtime=0)[:-9],
+        gzip.compress(b" " * 100_000_000 + b'{"usage": {"prompt_tokens": 1}}', compresslevel=1, mtime=0),
+    ],
+    ids=["head", "garbage", "cut", "bomb"],
+)  # fmt: skip
+def test_gzip_that_is_broken_or_a_bomb_reports_nothing_and_costs_little(body: bytes) -> None:
+    assert usage_of_answer(body, JSON) is None

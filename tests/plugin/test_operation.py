@@ -342,6 +342,13 @@ def test_a_child_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
 # Settings
 
 
+@pytest.mark.parametrize("node", ["", "n" * 201, "two\nlines", "\x00"])
+def test_a_name_that_the_backend_would_refuse_in_every_record_is_refused_at_the_start(node: str) -> None:
+    result = CliRunner().invoke(commands.main, ["serve", "--node", node])
+    assert result.exit_code == 2
+    assert "1 to 200 printable characters" in result.output
+
+
 def parsed(arguments: list[str], environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> ServeSettings:
     seen: list[ServeSettings] = []
     monkeypatch.setattr(commands, "serve", seen.append)

@@ -198,6 +198,19 @@ def test_a_wrong_url_sets_nothing_aside(spool: Spool, backend: EventsStub) -> No
     assert ship(spool, backend).shipped == 1
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["backend", "http://", "http://host:port", "http://[::1", "http://a..b", "http://" + "a" * 70, "ftp://backend"],
+)
+def test_what_is_no_url_is_told_and_the_shipper_goes_on(spool: Spool, url: str) -> None:
+    spool.append(event_bytes("a"))
+    spool.close()
+    counters = run_shipper(ShipperOptions(spool.directory, url, ApiKey(value=KEY), "node-1", drains=True))
+    assert (counters.errors, counters.shipped) == (1, 0)
+    assert counters.last_error is not None
+    assert counters.last_error.startswith("NotTheBackend: the backend's URL cannot be used")
+
+
 def test_records_of_a_process_that_died_are_shipped(tmp_path: Path, backend: EventsStub) -> None:
     program = (
         "import os, sys; from pathlib import Path; from tollkeeper_kong.spool import Spool\n"
