@@ -5,17 +5,14 @@ from datetime import datetime
 from typing import Any
 
 import click
-from sqlalchemy.orm import Session
 
-from tollkeeper.clock import SystemClock
-from tollkeeper.commands.database import acting, open_database
+from tollkeeper.commands.database import acting, now_of, open_database
 from tollkeeper.credits.balance import balances_of
 from tollkeeper.credits.grants import DEFAULT_PRIORITY, GrantDraft, grant_credit, void_grant
 from tollkeeper.credits.ledger import Posted, list_ledger
 from tollkeeper.credits.tables import GrantKind
 from tollkeeper.customers.customers import get_customer
 from tollkeeper.money import format_minor, parse_minor
-from tollkeeper.storage.test_clock import read_offset
 
 PAGE_SIZE = 1000
 
@@ -43,7 +40,7 @@ def grant_command(customer: str, amount: str, kind: str, until: datetime | None,
     with acting() as session:
         minor = parse_minor(amount, get_customer(session, customer).currency, "/amount")
         draft = GrantDraft(kind=GrantKind(kind), amount_minor=minor, expires_at=until, **terms)
-        made = grant_credit(session, customer, draft, now=_now(session))
+        made = grant_credit(session, customer, draft, now=now_of(session))
         click.echo(f"{made.id}  {format_minor(made.amount_minor, made.currency)} {made.currency}")
 
 
@@ -52,7 +49,7 @@ def grant_command(customer: str, amount: str, kind: str, until: datetime | None,
 def void_command(grant_id: str) -> None:
     """Take back what is left of GRANT_ID; what was drawn stays drawn."""
     with acting() as session:
-        void_grant(session, grant_id, now=_now(session))
+        void_grant(session, grant_id, now=now_of(session))
     click.echo(f"{grant_id} is void")
 
 
@@ -62,7 +59,7 @@ def balance_command(customer: str) -> None:
     """Show what CUSTOMER may use now, by currency."""
     with open_database() as database, database.snapshot() as session:
         found = get_customer(session, customer)
-        balances = {found.currency: 0} | balances_of(session, found.id, at=_now(session))
+        balances = {found.currency: 0} | balances_of(session, found.id, at=now_of(session))
     for currency, balance in sorted(balances.items()):
         click.echo(f"{format_minor(balance, currency)} {currency}")
 
@@ -80,10 +77,6 @@ def ledger_command(customer: str, currency: str | None, *, as_json: bool) -> Non
             for posted in page:
                 click.echo(json.dumps(_describe(posted)) if as_json else _lines(posted))
             before = page[-1].transaction.sequence
-
-
-def _now(session: Session) -> datetime:
-    return SystemClock().now() + read_offset(session)
 
 
 def _describe(posted: Posted) -> dict[str, object]:

@@ -4,6 +4,7 @@ import getpass
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 import click
 from alembic.util import CommandError
@@ -18,6 +19,7 @@ from tollkeeper.errors import Unavailable
 from tollkeeper.metering.stores.archive import Archive, attach_archive
 from tollkeeper.storage.engine import open_engine
 from tollkeeper.storage.session import Database
+from tollkeeper.storage.test_clock import read_offset
 
 
 @contextmanager
@@ -79,6 +81,16 @@ def note_act(session: Session) -> None:
     actor = Actor(ActorKind.COMMAND, f"user:{_user()}", _user())
     fields = set(given) - set(arguments)
     record_act(session, actor, context.command_path, target=target, fields=fields, now=SystemClock().now())
+
+
+def acting_user() -> str:
+    """Return the name of who runs the command, for the record of an act."""
+    return f"user {_user()}"
+
+
+def now_of(session: Session) -> datetime:
+    """Return the tenant's time: the system's, moved by what the test clock was advanced."""
+    return SystemClock().now() + read_offset(session)
 
 
 def _user() -> str:

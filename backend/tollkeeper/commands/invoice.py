@@ -1,4 +1,4 @@
-"""`tollkeeper invoice`: list, show, print, verify and export invoices."""
+"""`tollkeeper invoice`: list, show, print, verify and export invoices; what is done with issued ones is payments.py."""
 
 import json
 import sys
@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from tollkeeper.commands.database import open_database
+from tollkeeper.commands.payments import COMMANDS
 from tollkeeper.customers.tables import Customer
 from tollkeeper.invoices.credit_note_reading import get_document
 from tollkeeper.invoices.export import export_invoice
@@ -24,7 +25,11 @@ PAGE_SIZE = 1000
 
 @click.group()
 def invoice() -> None:
-    """Invoices: list, show, print, verify, export."""
+    """Invoices: list, show, print, verify, export, pay, void."""
+
+
+for command in COMMANDS:
+    invoice.add_command(command)
 
 
 @invoice.command("list")
