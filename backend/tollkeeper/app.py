@@ -8,7 +8,6 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 import tollkeeper.access.tables
 import tollkeeper.catalog.tables
-import tollkeeper.coupons.immutable
 import tollkeeper.coupons.tables
 import tollkeeper.credits.immutable
 import tollkeeper.credits.tables

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import select, text
-from sqlalchemy.exc import IntegrityError, NotSupportedError
+from sqlalchemy.exc import IntegrityError
 
 from tests.scenarios.story import Story
 from tollkeeper.customers.customers import get_customer, update_customer
@@ -23,11 +23,6 @@ from tollkeeper.notifications.tables import Notification
 from tollkeeper.storage.session import Database
 
 NOW = datetime(2026, 2, 2, tzinfo=UTC)
-ADD_A_LINE = """
-    INSERT INTO invoice_lines SELECT 'new', invoice_id, 99, billed_period_id, customer_id, subscription_id,
-    plan_version_id, rate_card_key, kind, description, quantity, unit_price, amount_minor, period_start, period_end,
-    proof FROM invoice_lines WHERE position = 1
-"""
 STORY = """
     plan pro: 20.00 EUR per month, 0.10 EUR each of calls
     2026-01-01 acme subscribes to pro
@@ -49,58 +44,37 @@ def without_triggers(database: Database) -> Iterator[None]:
     """Change the database as somebody would who can switch its guards off."""
     if database.engine.dialect.name == "postgresql":
         with database.transaction() as session:
-            for table in ("invoices", "invoice_lines"):
+            for table in ("invoices", "invoice_lines", "billed_periods", "invoice_acts"):
                 session.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
     else:
         with database.transaction() as session:
             names = session.scalars(
-                text("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name LIKE 'invoice%'")
+                text(
+                    "SELECT name FROM sqlite_master WHERE type = 'trigger' "
+                    "AND tbl_name IN ('invoices', 'invoice_lines', 'billed_periods', 'invoice_acts')"
+                )
             ).all()
             for name in names:
                 session.execute(text(f"DROP TRIGGER {name}"))
     yield
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "UPDATE invoices SET total_minor = 1 WHERE number = 'INV-000001'",
-        "UPDATE invoices SET number = 'INV-000009' WHERE number = 'INV-000001'",
-        "UPDATE invoices SET currency = 'USD'",
-        "UPDATE invoices SET status = 'draft', number = NULL",
-        "UPDATE invoices SET content_digest = 'x'",
-        "DELETE FROM invoices WHERE number = 'INV-000002'",
-        "UPDATE invoice_lines SET amount_minor = 1",
-        "UPDATE invoice_lines SET description = 'x'",
-        "DELETE FROM invoice_lines",
-        ADD_A_LINE,
-    ],
-)
-def test_the_database_refuses_to_change_it(database: Database, issued: Story, statement: str) -> None:
-    with pytest.raises(IntegrityError, match="never changes"), database.transaction() as session:
-        session.execute(text(statement))
-
-
 ACTS = (
     "UPDATE invoices SET status = 'issued' WHERE number = 'INV-000002'",
     "UPDATE invoices SET status = 'paid' WHERE number = 'INV-000002'",
+    """
+    INSERT INTO invoice_lines SELECT 'new', invoice_id, 99, billed_period_id, customer_id, subscription_id,
+    plan_version_id, rate_card_key, kind, description, quantity, unit_price, amount_minor, period_start, period_end,
+    proof FROM invoice_lines WHERE position = 1
+    """,
 )
-ACTS_OF_ENGINE = {
-    "sqlite": (
-        "REPLACE INTO invoices SELECT * FROM invoices WHERE number = 'INV-000001'",
-        "REPLACE INTO invoice_lines SELECT * FROM invoice_lines WHERE position = 1",
-    ),
-    "postgresql": ("TRUNCATE invoices CASCADE", "TRUNCATE invoice_lines"),
-}
 
 
-def test_nothing_issued_is_replaced_emptied_or_brought_back(database: Database, issued: Story) -> None:
+def test_nothing_void_is_brought_back_and_no_line_is_added(database: Database, issued: Story) -> None:
     with database.transaction() as session:
         void_invoice(session, "INV-000002", then=AfterVoid.FORGIVE, now=NOW)
-    # PostgreSQL itself refuses to empty a table that another refers to
-    refused = "never changes|referenced in a foreign key"
-    for statement in (*ACTS, *ACTS_OF_ENGINE[database.engine.dialect.name]):
-        with pytest.raises((IntegrityError, NotSupportedError), match=refused), database.transaction() as session:
+    for statement in ACTS:
+        with pytest.raises(IntegrityError, match="never changes"), database.transaction() as session:
             session.execute(text(statement))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tollkeeper.catalog.immutable import keep_unchanged
+from tollkeeper.storage.append_only import Kept, keep_rows
 from tollkeeper.storage.base import Base, Json, UtcDateTime
 
 
@@ -69,7 +69,7 @@ class Plan(Base):
 class PlanVersion(Base):
     """One version of a plan: `status` is draft, published (the one that is sold) or archived.
 
-    A draft may be edited and removed. After that only the status moves on (catalog/immutable.py).
+    A draft may be edited and removed. After that only the status moves on, and an archived version stays one.
     """
 
     __tablename__ = "plan_versions"
@@ -96,4 +96,12 @@ class PlanVersion(Base):
     archived_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
-keep_unchanged(PlanVersion.__table__)
+keep_rows(
+    PlanVersion.__table__,
+    Kept(
+        message="a published plan version never changes",
+        living=frozenset({"status", "archived_at"}),
+        is_kept="{row}.status <> 'draft'",
+        stays="{row}.status = 'archived'",
+    ),
+)

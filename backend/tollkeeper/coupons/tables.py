@@ -7,6 +7,7 @@ from enum import StrEnum
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from tollkeeper.storage.append_only import Kept, keep_rows
 from tollkeeper.storage.base import Base, ExactDecimal, Json, UtcDateTime
 
 
@@ -19,7 +20,7 @@ class Duration(StrEnum):
 
 
 class Coupon(Base):
-    """What a code takes off; its terms never change (immutable.py), only how often it was redeemed and its end.
+    """What a code takes off; its terms never change, only how often it was redeemed and its end.
 
     Percentage or amount; of no features means of all.
     """
@@ -83,3 +84,14 @@ class CouponUse(Base):
     amount_minor: Mapped[int] = mapped_column(BigInteger)
     used_at: Mapped[datetime] = mapped_column(UtcDateTime)
     released_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+# What becomes of a coupon and of a use; everything else is what was agreed, and what was taken off.
+keep_rows(
+    Coupon.__table__,
+    Kept(message="the terms of a coupon never change", living=frozenset({"redemptions", "archived_at"})),
+)
+keep_rows(
+    CouponUse.__table__,
+    Kept(message="what a coupon took off never changes", living=frozenset({"released_at"})),
+)

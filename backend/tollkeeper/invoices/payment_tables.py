@@ -6,6 +6,7 @@ from enum import StrEnum
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from tollkeeper.storage.append_only import keep_append_only
 from tollkeeper.storage.base import Base, UtcDateTime
 
 
@@ -62,3 +63,7 @@ class InvoiceAct(Base):
     happened_at: Mapped[datetime] = mapped_column(UtcDateTime)
     by: Mapped[str]
     note: Mapped[str]
+
+
+keep_append_only(InvoicePayment.__table__, "a recorded payment never changes")
+keep_append_only(InvoiceAct.__table__, "what was done to an invoice never changes")

@@ -5,6 +5,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, ForeignKey, Integer, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
+from tollkeeper.storage.append_only import keep_append_only
 from tollkeeper.storage.base import Base, UtcDateTime
 
 
@@ -73,3 +74,8 @@ class DroppedDay(Base):
     digest: Mapped[bytes] = mapped_column(LargeBinary(168))
     is_exported: Mapped[bool]
     dropped_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+keep_append_only(ForgettingAct.__table__, "an act of forgetting never changes")
+keep_append_only(ForgottenDay.__table__, "what forgetting did to a day never changes")
+keep_append_only(DroppedDay.__table__, "what was dropped never changes")

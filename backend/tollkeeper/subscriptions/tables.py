@@ -8,8 +8,8 @@ from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tollkeeper.catalog.tables import PlanKind
+from tollkeeper.storage.append_only import Kept, keep_rows
 from tollkeeper.storage.base import Base, ExactDecimal, Json, UtcDateTime
-from tollkeeper.subscriptions.immutable import keep_overrides
 
 
 class Subscription(Base):
@@ -114,7 +114,7 @@ class SubscriptionOverride(Base):
     """From `starts_at` on a rate card of a plan's phase is another for this subscription, until the next override.
 
     `rate_card` None drops it. `is_reset` gives the plan's own back. `is_added` is for a key that the plan has not.
-    A row never changes (immutable.py) but for `removed_at`, which takes a planned one back: charges name it.
+    A row never changes but for `removed_at`, which takes a planned one back: charges name it.
     """
 
     __tablename__ = "subscription_overrides"
@@ -133,4 +133,7 @@ class SubscriptionOverride(Base):
     removed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
-keep_overrides(SubscriptionOverride.__table__)
+keep_rows(
+    SubscriptionOverride.__table__,
+    Kept(message="a price override never changes", living=frozenset({"removed_at"})),
+)
