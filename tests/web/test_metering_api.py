@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
 from tollkeeper.catalog.features import FeatureDraft, create_feature
+from tollkeeper.metering.csv_cells import csv_row
 from tollkeeper.storage.session import Database
 
 MARCH = {"from": "2026-03-01T00:00:00Z", "to": "2026-04-01T00:00:00Z"}
@@ -85,6 +87,17 @@ def test_a_meter_answers_as_csv(acme: Api) -> None:
         "2026-03-01T00:00:00Z,2026-04-01T00:00:00Z,500,1,1",
         "",
     ]
+
+
+def test_a_client_s_text_is_no_formula_in_any_csv() -> None:
+    row = csv_row(["=1+1", "+1", "-1", "@A1", "\tx", "\uff1dx", "a=b", None, Decimal("-1.50"), 3])
+    assert row == "'=1+1,'+1,'-1,'@A1,'\tx,'\uff1dx,a=b,,-1.50,3\r\n"
+
+
+def test_a_meter_s_csv_keeps_a_consumer_s_formula_from_a_spreadsheet(acme: Api) -> None:
+    assert acme.post("/events", [request_of(9, 3, route="=HYPERLINK(1)")]).json["accepted"] == 1
+    answer = acme.get("/meters/requests/query", **MARCH, group_by="route", format="csv")
+    assert ",'=HYPERLINK(1)," in answer.text
 
 
 def test_a_filter_narrows_a_query(acme: Api) -> None:

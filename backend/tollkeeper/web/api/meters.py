@@ -1,7 +1,5 @@
 """Meters over the API: define, list, query as JSON or CSV, and see what they cannot count."""
 
-import csv
-import io
 import json
 from datetime import datetime
 from decimal import Decimal
@@ -13,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from tollkeeper.customers.customers import family_of, get_customer
 from tollkeeper.errors import InvalidInput
+from tollkeeper.metering.csv_cells import csv_row, csv_time
 from tollkeeper.metering.filters import check_filter
 from tollkeeper.metering.listing import list_invalid_events
 from tollkeeper.metering.measure import Question
@@ -25,7 +24,7 @@ from tollkeeper.usage.series import query_for
 from tollkeeper.web.api.conventions import endpoint
 from tollkeeper.web.api.event_page import EventOut, place_after, respond_with_events
 from tollkeeper.web.api.instants import Instant
-from tollkeeper.web.api.openmeter import harmless, in_either_form
+from tollkeeper.web.api.openmeter import in_either_form
 from tollkeeper.web.api.paging import Page, PageQuery, page_of
 from tollkeeper.web.context import snapshot, transaction, web_context
 
@@ -251,14 +250,12 @@ def _describe_row(group_by: tuple[str, ...], row: MeterRow) -> QueryRowOut:
 
 
 def _csv(group_by: tuple[str, ...], rows: list[MeterRow]) -> Response:
-    written = io.StringIO()
-    writer = csv.writer(written, lineterminator="\r\n")
-    writer.writerow(["from", "to", *group_by, "value", "event_count"])
+    written = [csv_row(["from", "to", *group_by, "value", "event_count"])]
     for row in rows:
-        times = [instant.isoformat().replace("+00:00", "Z") for instant in (row.start, row.end)]
-        groups = [harmless(part) for part in row.group]
-        writer.writerow([*times, *groups, _plain(row.quantity) or "", row.event_count])
-    return Response(written.getvalue(), mimetype="text/csv")
+        # no text: a number below zero begins with a minus sign
+        value = None if row.quantity is None else Decimal(_plain(row.quantity) or 0)
+        written.append(csv_row([csv_time(row.start), csv_time(row.end), *row.group, value, row.event_count]))
+    return Response("".join(written), mimetype="text/csv")
 
 
 def _plain(quantity: Decimal | None) -> str | None:

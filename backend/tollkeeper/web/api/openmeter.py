@@ -5,9 +5,7 @@ its User-Agent, or asks with `Prefer: return=minimal` (RFC 7240), gets 204. Quer
 of its parameters is there (FORM), and the answer is OpenMeter's then.
 """
 
-import csv
 import functools
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -21,6 +19,7 @@ from werkzeug.exceptions import BadRequest
 
 from tollkeeper.customers.customers import get_customer
 from tollkeeper.errors import InvalidInput
+from tollkeeper.metering.csv_cells import csv_row, csv_time
 from tollkeeper.metering.event import Rejection, instant_of
 from tollkeeper.metering.filters import check_filter
 from tollkeeper.metering.measure import SUBJECT_PATH, Question
@@ -208,19 +207,10 @@ def _describe(groups: Sequence[str], asked: Asked) -> dict[str, Any]:
 
 
 def _csv(groups: Sequence[str], asked: Sequence[Asked]) -> Response:
-    written = io.StringIO()
-    writer = csv.writer(written, lineterminator="\r\n")
     others = [name for name in groups if name != SUBJECT]
-    writer.writerow(["window_start", "window_end", SUBJECT, *others, "value"])
+    rows = [csv_row(["window_start", "window_end", SUBJECT, *others, "value"])]
     for one in asked:
         described = _describe(groups, one)
         cells = [described["subject"], *described["groupBy"].values()]
-        times = [instant.isoformat().replace("+00:00", "Z") for instant in (one.row.start, one.row.end)]
-        value = "" if one.row.quantity is None else format(one.row.quantity, "f")
-        writer.writerow([*times, *(harmless(cell) for cell in cells), value])
-    return Response(written.getvalue(), mimetype="text/csv")
-
-
-def harmless(cell: str | None) -> str:
-    """Keep a spreadsheet from taking a client's text for a formula."""
-    return f"'{cell}" if cell and cell[0] in "=+-@\t\r" else cell or ""
+        rows.append(csv_row([csv_time(one.row.start), csv_time(one.row.end), *cells, one.row.quantity]))
+    return Response("".join(rows), mimetype="text/csv")
