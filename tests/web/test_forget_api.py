@@ -34,6 +34,21 @@ def test_a_request_under_one_idempotency_key_is_one_act(client: FlaskClient, key
     assert first.get_json()["id"] == second.get_json()["id"]
 
 
+def test_an_answer_kept_for_a_repeat_is_forgotten_if_it_names_the_person(client: FlaskClient, key_for: KeyFor) -> None:
+    write, admin = key_for("write"), key_for("admin")
+    client.post("/api/v1/customers", json={"key": "acme", "name": "Acme", "currency": "EUR"}, headers=write)
+    asked = []
+    for value in ("ada", "adam"):
+        mapping = {"match": "username", "value": value, "since": "2026-01-01T00:00:00Z"}
+        asked.append((mapping, {**write, "Idempotency-Key": value}))
+        assert client.post("/api/v1/customers/acme/consumers", json=mapping, headers=asked[-1][1]).status_code == 201
+    client.post("/api/v1/events", json=[EVENT], headers=key_for("ingest"))
+    assert client.post("/api/v1/events/forget", json={"usernames": ["ada"]}, headers=admin).status_code == 200
+    again = [client.post("/api/v1/customers/acme/consumers", json=body, headers=headers) for body, headers in asked]
+    assert [answer.status_code for answer in again] == [409, 201]
+    assert (again[0].get_json()["code"], again[1].get_json()["value"]) == ("answer_not_kept", "adam")
+
+
 def test_only_an_admin_key_forgets(client: FlaskClient, key_for: KeyFor) -> None:
     others = key_for("read", "write", "ingest", "gateway")
     assert client.post("/api/v1/events/forget", json={"usernames": ["ada"]}, headers=others).status_code == 403

@@ -5,8 +5,11 @@ for the write lock, on PostgreSQL for the unique key; then it finds the answer. 
 left nothing, so its repeat is done anew.
 """
 
+import json
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
@@ -21,7 +24,7 @@ MOST_KEY_CHARACTERS = 255
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was answered; `body` is None when it held a secret and was not kept."""
+    """What was answered; `body` is None when it held a secret or somebody who was forgotten, and was not kept."""
 
     status: int
     body: str | None
@@ -53,7 +56,8 @@ def claim_request(session: Session, caller: str, key: str, digest: str, *, now: 
     assert earlier.status is not None
     if earlier.body is None:
         raise Conflict(
-            "this request was done; its answer held a secret and was not kept: undo it and ask again with a new key",
+            "this request was done; its answer held a secret, or a person who was forgotten since, and was not kept: "
+            "look what is there, or undo it and ask again with a new key",
             code="answer_not_kept",
         )
     return Answer(earlier.status, earlier.body)
@@ -71,3 +75,28 @@ def keep_answer(session: Session, caller: str, key: str, answer: Answer) -> None
 def forget_old_answers(session: Session, *, now: datetime) -> None:
     """Remove answers that are older than a repeat may be (docs/api.md says seven days)."""
     session.execute(delete(AnsweredRequest).where(AnsweredRequest.answered_at < now - ANSWERS_ARE_KEPT))
+
+
+def forget_answers_about(session: Session, words: Collection[str]) -> int:
+    """Take away the answers in which one of the words is a text, as if they had held a secret; return how many."""
+    kept = select(AnsweredRequest.caller, AnsweredRequest.key, AnsweredRequest.body)
+    found = [
+        (caller, key)
+        for caller, key, body in session.execute(kept.where(AnsweredRequest.body != ""))
+        if body and not set(words).isdisjoint(_texts(json.loads(body)))
+    ]
+    for caller, key in found:
+        session.execute(
+            update(AnsweredRequest)
+            .where(AnsweredRequest.caller == caller, AnsweredRequest.key == key)
+            .values(body=None)
+        )
+    return len(found)
+
+
+def _texts(answer: Any) -> Iterator[str]:
+    if isinstance(answer, str):
+        yield answer
+    elif isinstance(answer, dict | list):
+        for one in answer.values() if isinstance(answer, dict) else answer:
+            yield from _texts(one)

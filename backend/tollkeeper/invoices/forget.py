@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
+from tollkeeper.access.idempotency import forget_answers_about
 from tollkeeper.catalog.tables import Feature
 from tollkeeper.customers.forget_names import customers_of_subjects, forget_names, numbers_of_subjects
 from tollkeeper.errors import Conflict, InvalidInput
@@ -67,6 +68,8 @@ def forget_person(session: Session, person: Person, *, by: str, now: datetime) -
     done = rewrite_events(session, person, found)
     forget_names(session, found.names, found.subjects, now=now)
     _forget_consumers(session, found.names)
+    fields = (value for some in person.fields.values() for value in some)
+    forget_answers_about(session, {*found.names, *found.subjects, *person.subjects, *fields})
     act = ForgettingAct(
         id=new_id("fgt"),
         forgotten_at=now,
