@@ -50,7 +50,7 @@ def merged(page: str, lines: list[str]) -> str:
 def make_app() -> Flask:
     """Make the application to ask it for its routes; it opens no database."""
     with tempfile.TemporaryDirectory() as folder:
-        return create_app(Settings(secret_key=SecretStr("-"), database_url=f"sqlite:///{folder}/unused.db"))
+        return create_app(Settings(secret_key=SecretStr("-" * 32), database_url=f"sqlite:///{folder}/unused.db"))
 
 
 def settings_lines() -> Iterator[str]:

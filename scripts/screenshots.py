@@ -61,7 +61,9 @@ def main(target: Path, *, in_every_look: tuple[str, ...]) -> None:
         create_schema(database)
         seeded.fill(database)
         app = create_app(
-            Settings(secret_key=SecretStr("of the pictures")), database=database, clock=FixedClock(seeded.NOW)
+            Settings(secret_key=SecretStr("a secret of the pictures, long enough")),
+            database=database,
+            clock=FixedClock(seeded.NOW),
         )
         with run_server(app) as address, run_browser() as browser:
             for look in LOOKS:

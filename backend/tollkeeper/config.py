@@ -5,13 +5,15 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tollkeeper.errors import FieldError, InvalidInput
 from tollkeeper.notifications.smtp import MailTls
+from tollkeeper.payments.api_key import problem_of_key
 
 SECRETS_DIR = "TOLLKEEPER_SECRETS_DIR"
+LEAST_SECRET_KEY_CHARACTERS = 32
 
 
 class Settings(BaseSettings):
@@ -45,7 +47,8 @@ class Settings(BaseSettings):
     port: int = Field(default=8750, ge=0, le=65535, description="Port that the backend listens on.")
     secret_key: SecretStr | None = Field(
         default=None,
-        description="Signs sessions of the admin UI; by default made once and kept in the data folder, mode 0600.",
+        description="Signs sessions of the admin UI, at least 32 characters (`openssl rand -hex 32`); "
+        "by default made once and kept in the data folder, mode 0600.",
     )
     trusted_proxies: int = Field(
         default=0,
@@ -60,7 +63,9 @@ class Settings(BaseSettings):
         description="Stripe's secret key; without it invoices are not synced.",
     )
     stripe_api_base: str | None = Field(
-        default=None, description="Another address for Stripe's API: a proxy or a test double."
+        default=None,
+        pattern=r"^https?://[^/\s]+",
+        description="Another address for Stripe's API: a proxy or a test double.",
     )
     stripe_webhook_secrets: SecretStr | None = Field(
         default=None,
@@ -77,7 +82,7 @@ class Settings(BaseSettings):
         default=None,
         ge=2,
         description="Drop raw events after so many days, once no invoice needs them; older events are refused "
-        "(docs/metering.md). By default they are kept for ever.",
+        "(docs/metering.md). By default they are kept for ever. Not together with EVENTS_URL.",
     )
     drop_only_exported: bool = Field(
         default=True, description="Drop only days that `tollkeeper events export --format parquet` has written."
@@ -118,6 +123,36 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level that is logged."
     )
+
+    @field_validator("secret_key")
+    @classmethod
+    def _is_hard_to_guess(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and len(key.get_secret_value()) < LEAST_SECRET_KEY_CHARACTERS:
+            raise ValueError("has fewer than 32 characters, so it may be guessed; make one with `openssl rand -hex 32`")
+        return key
+
+    @field_validator("stripe_api_key")
+    @classmethod
+    def _is_a_secret_key(cls, key: SecretStr | None) -> SecretStr | None:
+        problem = problem_of_key(key.get_secret_value()) if key is not None else None
+        if problem:
+            raise ValueError(problem)
+        return key
+
+    @field_validator("stripe_webhook_secrets")
+    @classmethod
+    def _are_signing_secrets(cls, secrets: SecretStr | None) -> SecretStr | None:
+        words = [] if secrets is None else [word.strip() for word in secrets.get_secret_value().split(",")]
+        if any(word and not word.startswith("whsec_") for word in words):
+            raise ValueError("holds what is no signing secret; Stripe's begin with whsec_, separate two by a comma")
+        return secrets
+
+    @field_validator("keep_events_days")
+    @classmethod
+    def _reaches_all_events(cls, days: int | None, others: ValidationInfo) -> int | None:
+        if days is not None and others.data.get("events_url") is not None:
+            raise ValueError("does not reach events in ClickHouse; set this or EVENTS_URL, not both")
+        return days
 
     def describe(self) -> tuple[dict[str, str], ...]:
         """Return name, value and description of each setting for people; of a secret only whether it is set."""
@@ -160,7 +195,10 @@ def load_settings() -> Settings:
     try:
         return Settings(_secrets_dir=folder)
     except ValidationError as error:
-        wrong = tuple(FieldError(f"/{_named(one['loc'])}", one["msg"]) for one in error.errors(include_input=False))
+        wrong = tuple(
+            FieldError(f"/{_named(one['loc'])}", one["msg"].removeprefix("Value error, "))
+            for one in error.errors(include_input=False)
+        )
         raise InvalidInput("; ".join(f"{field.path}: {field.message}" for field in wrong), wrong) from None
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput.of(f"/{SECRETS_DIR}", f"a file in {folder} cannot be read: {error}") from None

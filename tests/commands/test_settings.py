@@ -25,6 +25,11 @@ def empty_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             "loud",
             "/TOLLKEEPER_LOG_LEVEL: Input should be 'debug', 'info', 'warning' or 'error'",
         ),
+        ("STRIPE_API_KEY", "hidden", "/STRIPE_API_KEY: is no key of Stripe; set the secret key (sk_test_"),
+        ("STRIPE_API_KEY", "pk_test_hidden", "/STRIPE_API_KEY: is a publishable key"),
+        ("TOLLKEEPER_STRIPE_API_BASE", "stripe", "/TOLLKEEPER_STRIPE_API_BASE: String should match pattern"),
+        ("TOLLKEEPER_STRIPE_WEBHOOK_SECRETS", "whsec_1,hidden", "/TOLLKEEPER_STRIPE_WEBHOOK_SECRETS: holds what is no"),
+        ("TOLLKEEPER_SECRET_KEY", "x", "/TOLLKEEPER_SECRET_KEY: has fewer than 32 characters"),
         ("TOLLKEEPER_SECRETS_DIR", "/nowhere", "/TOLLKEEPER_SECRETS_DIR: /nowhere is no folder"),
         ("DATABASE_URL", "sqlite:////proc/none/t.db", "/DATABASE_URL: the folder /proc/none cannot be made"),
         ("DATABASE_URL", "sqlite:////dev/null", "sqlite:////dev/null: "),
@@ -40,6 +45,14 @@ def test_what_cannot_be_used_is_named(name: str, value: str, complaint: str, mon
     assert answer.exit_code == 1
     assert answer.output.startswith(f"Error: {complaint}")
     assert "hidden" not in answer.output
+
+
+def test_retention_that_would_not_reach_clickhouse_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVENTS_URL", "clickhouse://127.0.0.1:1/tollkeeper")
+    monkeypatch.setenv("TOLLKEEPER_KEEP_EVENTS_DAYS", "30")
+    answer = CliRunner().invoke(main, ["serve", "--no-jobs"])
+    assert answer.exit_code == 1
+    assert "/TOLLKEEPER_KEEP_EVENTS_DAYS: does not reach events in ClickHouse; set this or EVENTS_URL" in answer.output
 
 
 def test_the_passwords_file_opens_the_database_that_the_url_names(

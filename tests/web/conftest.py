@@ -90,7 +90,9 @@ def admin_app(books_database: Database, admin_clock: FixedClock) -> Flask:
     """The application on the seeded books."""
     for limit in (failures_by_address, failures_by_name):
         limit.forget_all()
-    return create_app(Settings(secret_key=SecretStr("of the tests")), database=books_database, clock=admin_clock)
+    return create_app(
+        Settings(secret_key=SecretStr("a secret of the tests, long enough")), database=books_database, clock=admin_clock
+    )
 
 
 @pytest.fixture

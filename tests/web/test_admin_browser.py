@@ -63,7 +63,7 @@ PAGES = [
 
 def serve(path: Path) -> Iterator[str]:
     database = Database(open_engine(f"sqlite:///{path}"))
-    settings = Settings(secret_key=SecretStr("of the tests"))
+    settings = Settings(secret_key=SecretStr("a secret of the tests, long enough"))
     with run_server(create_app(settings, database=database, clock=FixedClock(seeded.NOW))) as address:
         yield address
     database.dispose()

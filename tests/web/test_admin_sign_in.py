@@ -140,7 +140,7 @@ def test_a_sign_in_goes_idle_after_two_hours(ada: Visitor, admin_clock: FixedClo
 
 
 def test_behind_a_trusted_proxy_the_scheme_is_the_clients(books_database: Database, admin_clock: FixedClock) -> None:
-    settings = Settings(secret_key=SecretStr("of the tests"), trusted_proxies=1)
+    settings = Settings(secret_key=SecretStr("a secret of the tests, long enough"), trusted_proxies=1)
     client = create_app(settings, database=books_database, clock=admin_clock).test_client()
     forwarded = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.7"}
     assert "Secure" in client.get("/admin/sign-in", headers=forwarded).headers["Set-Cookie"]

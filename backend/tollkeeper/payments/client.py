@@ -10,6 +10,7 @@ from typing import Any
 import stripe
 
 from tollkeeper.errors import InvalidInput
+from tollkeeper.payments.api_key import problem_of_key
 from tollkeeper.payments.stand_in import StandInHttpClient
 from tollkeeper.storage.session import Database
 
@@ -82,12 +83,11 @@ def open_stripe(
 ) -> StripeAccount:
     """Return a client of the account of this key; call it after a fork, never before.
 
-    `api_base` is another address for Stripe's API (a proxy, a test double). Raises InvalidInput without a key.
+    `api_base` is another address for Stripe's API (a proxy, a test double). Raises InvalidInput for what is no key.
     """
-    if not api_key.strip():
-        raise InvalidInput.of("/STRIPE_API_KEY", "is empty; set Stripe's secret key (sk_... or rk_...)")
-    if api_key.startswith("pk_"):
-        raise InvalidInput.of("/STRIPE_API_KEY", "is a publishable key; set the secret key (sk_... or rk_...)")
+    problem = problem_of_key(api_key)
+    if problem:
+        raise InvalidInput.of("/STRIPE_API_KEY", problem)
     # Telemetry writes to the home directory and fails where there is none; it has no per-client switch.
     stripe.enable_telemetry = False
     transport = PacedRequestsClient((CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS), 1 / requests_per_second)
