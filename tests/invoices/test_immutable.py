@@ -1,7 +1,5 @@
 """An issued invoice never changes: not by our code, not by hand, and if it did, the books would tell."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
@@ -9,6 +7,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
 from tests.scenarios.story import Story
+from tests.unguarded import take_guards_away
 from tollkeeper.customers.customers import get_customer, update_customer
 from tollkeeper.errors import Conflict
 from tollkeeper.invoices.books import check_books
@@ -37,26 +36,6 @@ def issued(database: Database) -> Story:
     story = Story(database, STORY)
     assert story.invoices == ["INV-000001 acme 20.00 EUR", "INV-000002 acme 20.50 EUR"]
     return story
-
-
-@contextmanager
-def without_triggers(database: Database) -> Iterator[None]:
-    """Change the database as somebody would who can switch its guards off."""
-    if database.engine.dialect.name == "postgresql":
-        with database.transaction() as session:
-            for table in ("invoices", "invoice_lines", "billed_periods", "invoice_acts"):
-                session.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
-    else:
-        with database.transaction() as session:
-            names = session.scalars(
-                text(
-                    "SELECT name FROM sqlite_master WHERE type = 'trigger' "
-                    "AND tbl_name IN ('invoices', 'invoice_lines', 'billed_periods', 'invoice_acts')"
-                )
-            ).all()
-            for name in names:
-                session.execute(text(f"DROP TRIGGER {name}"))
-    yield
 
 
 ACTS = (
@@ -94,7 +73,8 @@ def test_every_column_is_either_content_or_later_life() -> None:
 
 
 def test_a_change_behind_the_triggers_is_found_by_books_and_proof(database: Database, issued: Story) -> None:
-    with without_triggers(database), database.transaction() as session:
+    with database.transaction() as session:
+        take_guards_away(session)
         session.execute(text("UPDATE invoice_lines SET amount_minor = amount_minor + 1 WHERE kind = 'usage'"))
     with database.snapshot() as session:
         problems = check_books(session)
@@ -105,7 +85,8 @@ def test_a_change_behind_the_triggers_is_found_by_books_and_proof(database: Data
 
 
 def test_a_lost_number_is_found(database: Database, issued: Story) -> None:
-    with without_triggers(database), database.transaction() as session:
+    with database.transaction() as session:
+        take_guards_away(session)
         session.execute(
             text("DELETE FROM invoice_lines WHERE invoice_id IN (SELECT id FROM invoices WHERE number = 'INV-000001')")
         )
@@ -123,7 +104,8 @@ def test_a_lost_number_is_found(database: Database, issued: Story) -> None:
 
 
 def test_a_period_that_was_never_billed_is_found(database: Database, issued: Story) -> None:
-    with without_triggers(database), database.transaction() as session:
+    with database.transaction() as session:
+        take_guards_away(session)
         session.execute(text("DELETE FROM invoice_lines WHERE kind = 'usage'"))
         session.execute(text("DELETE FROM billed_periods WHERE rate_card_key = 'calls'"))
     with database.snapshot() as session:

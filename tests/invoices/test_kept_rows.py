@@ -1,13 +1,14 @@
 """What is written once is never changed, removed or replaced, in any table that promises it, on both engines."""
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from tests.invoices.acts_on_kept_rows import acts_against, kept_tables
+from tests.acts_on_kept_rows import acts_against, kept_tables
 from tests.scenarios.story import Story
 from tests.shop import at
 from tollkeeper.access.audit import Actor, ActorKind, record_act
@@ -24,6 +25,7 @@ from tollkeeper.invoices.retention import drop_old_events
 from tollkeeper.metering.forget_person import Person
 from tollkeeper.storage.base import Base
 from tollkeeper.storage.session import Database
+from tollkeeper.taxes.rates import TaxRateDraft, create_rate
 
 STORY = """
     plan pro: 20.00 EUR per month, 0.10 EUR each of calls
@@ -43,7 +45,7 @@ KEPT = {
     "audit_log", "billed_periods", "coupon_uses", "coupons", "credit_accounts", "credit_entries", "credit_grants",
     "credit_note_lines", "credit_notes", "credit_transactions", "dropped_days", "forgetting_acts", "forgotten_days",
     "forgotten_proofs", "invoice_acts", "invoice_lines", "invoice_payments", "invoices", "plan_versions",
-    "subscription_overrides",
+    "subscription_overrides", "tax_rates",
 }  # fmt: skip
 UNIQUE = ("number", "sequence_number", "stripe_id")
 NOW = at("2026-03-20")
@@ -54,6 +56,7 @@ def filled(database: Database) -> Database:
     """A row in each table that promises something, and a draft of a plan beside the published version."""
     Story(database, STORY)
     with database.transaction() as session:
+        create_rate(session, TaxRateDraft(name="VAT", country="DE", percentage=Decimal(19)), now=NOW)
         grant = GrantDraft(kind=GrantKind.PROMOTIONAL, amount_minor=500, key="hello")
         grant_credit(session, "acme", grant, now=NOW)
         record_payment(session, "INV-000001", PaymentDraft(amount_minor=100, key="p1"), by="test", now=NOW)

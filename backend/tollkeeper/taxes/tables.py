@@ -6,6 +6,7 @@ from decimal import Decimal
 from sqlalchemy import CheckConstraint, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
+from tollkeeper.storage.append_only import Kept, keep_rows
 from tollkeeper.storage.base import Base, ExactDecimal, UtcDateTime
 
 
@@ -31,3 +32,6 @@ class TaxRate(Base):
     valid_from: Mapped[datetime | None] = mapped_column(UtcDateTime)
     valid_to: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+keep_rows(TaxRate.__table__, Kept(message="a tax rate never changes", living=frozenset({"valid_to"})))
