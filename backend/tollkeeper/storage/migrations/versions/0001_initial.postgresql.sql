@@ -96,9 +96,13 @@ CREATE TABLE coupons (
   CONSTRAINT uq_coupons_code UNIQUE (code)
 );
 
-CREATE OR REPLACE FUNCTION tollkeeper_keep_coupons() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF TG_OP = 'DELETE' THEN RAISE EXCEPTION 'the terms of a coupon never change' USING ERRCODE = 'integrity_constraint_violation'; END IF; IF NEW.id IS DISTINCT FROM OLD.id OR NEW.code IS DISTINCT FROM OLD.code OR NEW.name IS DISTINCT FROM OLD.name OR NEW.percentage IS DISTINCT FROM OLD.percentage OR NEW.amount_minor IS DISTINCT FROM OLD.amount_minor OR NEW.currency IS DISTINCT FROM OLD.currency OR NEW.duration IS DISTINCT FROM OLD.duration OR NEW.periods IS DISTINCT FROM OLD.periods OR NEW.features IS DISTINCT FROM OLD.features OR NEW.valid_from IS DISTINCT FROM OLD.valid_from OR NEW.valid_to IS DISTINCT FROM OLD.valid_to OR NEW.max_redemptions IS DISTINCT FROM OLD.max_redemptions OR NEW.created_at IS DISTINCT FROM OLD.created_at THEN RAISE EXCEPTION 'the terms of a coupon never change' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN NEW; END $$;
+CREATE OR REPLACE FUNCTION tollkeeper_keep_coupons() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF TG_OP = 'UPDATE' THEN IF NEW.id IS DISTINCT FROM OLD.id OR NEW.code IS DISTINCT FROM OLD.code OR NEW.name IS DISTINCT FROM OLD.name OR NEW.percentage IS DISTINCT FROM OLD.percentage OR NEW.amount_minor IS DISTINCT FROM OLD.amount_minor OR NEW.currency IS DISTINCT FROM OLD.currency OR NEW.duration IS DISTINCT FROM OLD.duration OR NEW.periods IS DISTINCT FROM OLD.periods OR NEW.features IS DISTINCT FROM OLD.features OR NEW.valid_from IS DISTINCT FROM OLD.valid_from OR NEW.valid_to IS DISTINCT FROM OLD.valid_to OR NEW.max_redemptions IS DISTINCT FROM OLD.max_redemptions OR NEW.created_at IS DISTINCT FROM OLD.created_at THEN RAISE EXCEPTION 'the terms of a coupon never change' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN NEW; END IF; RAISE EXCEPTION 'the terms of a coupon never change' USING ERRCODE = 'integrity_constraint_violation'; END $$;
+
+DO $$ BEGIN EXECUTE 'ALTER FUNCTION tollkeeper_keep_coupons() SET search_path = ' || quote_ident(current_schema()) || ', pg_temp'; END $$;
 
 CREATE OR REPLACE TRIGGER coupons_keep BEFORE UPDATE OR DELETE ON coupons FOR EACH ROW EXECUTE FUNCTION tollkeeper_keep_coupons();
+
+CREATE OR REPLACE TRIGGER coupons_keep_whole BEFORE TRUNCATE ON coupons FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_coupons();
 
 CREATE TABLE customers (
   id VARCHAR NOT NULL,
@@ -247,6 +251,10 @@ CREATE TABLE forgetting_acts (
   CONSTRAINT pk_forgetting_acts PRIMARY KEY (id)
 );
 
+CREATE OR REPLACE FUNCTION tollkeeper_keep_forgetting_acts() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'an act of forgetting never changes' USING ERRCODE = 'integrity_constraint_violation'; END $$;
+
+CREATE OR REPLACE TRIGGER forgetting_acts_keep BEFORE UPDATE OR DELETE OR TRUNCATE ON forgetting_acts FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_forgetting_acts();
+
 CREATE TABLE retention_bound (
   id SERIAL NOT NULL,
   accept_from INTEGER NOT NULL,
@@ -262,6 +270,10 @@ CREATE TABLE dropped_days (
   dropped_at TIMESTAMP WITH TIME ZONE NOT NULL,
   CONSTRAINT pk_dropped_days PRIMARY KEY (day)
 );
+
+CREATE OR REPLACE FUNCTION tollkeeper_keep_dropped_days() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'what was dropped never changes' USING ERRCODE = 'integrity_constraint_violation'; END $$;
+
+CREATE OR REPLACE TRIGGER dropped_days_keep BEFORE UPDATE OR DELETE OR TRUNCATE ON dropped_days FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_dropped_days();
 
 CREATE TABLE event_sources (
   id SERIAL NOT NULL,
@@ -461,6 +473,14 @@ CREATE TABLE tax_rates (
 
 CREATE INDEX ix_tax_rates_country ON tax_rates (country);
 
+CREATE OR REPLACE FUNCTION tollkeeper_keep_tax_rates() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF TG_OP = 'UPDATE' THEN IF NEW.id IS DISTINCT FROM OLD.id OR NEW.name IS DISTINCT FROM OLD.name OR NEW.tax_code IS DISTINCT FROM OLD.tax_code OR NEW.country IS DISTINCT FROM OLD.country OR NEW.region IS DISTINCT FROM OLD.region OR NEW.percentage IS DISTINCT FROM OLD.percentage OR NEW.valid_from IS DISTINCT FROM OLD.valid_from OR NEW.created_at IS DISTINCT FROM OLD.created_at THEN RAISE EXCEPTION 'a tax rate never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN NEW; END IF; RAISE EXCEPTION 'a tax rate never changes' USING ERRCODE = 'integrity_constraint_violation'; END $$;
+
+DO $$ BEGIN EXECUTE 'ALTER FUNCTION tollkeeper_keep_tax_rates() SET search_path = ' || quote_ident(current_schema()) || ', pg_temp'; END $$;
+
+CREATE OR REPLACE TRIGGER tax_rates_keep BEFORE UPDATE OR DELETE ON tax_rates FOR EACH ROW EXECUTE FUNCTION tollkeeper_keep_tax_rates();
+
+CREATE OR REPLACE TRIGGER tax_rates_keep_whole BEFORE TRUNCATE ON tax_rates FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_tax_rates();
+
 CREATE TABLE event_digests (
   day INTEGER NOT NULL,
   subject_id BIGINT NOT NULL,
@@ -518,9 +538,13 @@ CREATE TABLE plan_versions (
 
 CREATE UNIQUE INDEX ix_plan_versions_one_of_a_status ON plan_versions (plan_id, status) WHERE status <> 'archived';
 
-CREATE OR REPLACE FUNCTION tollkeeper_keep_plan_versions() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF OLD.status <> 'draft' THEN IF TG_OP = 'DELETE' THEN RAISE EXCEPTION 'a published plan version never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; IF NEW.status = 'draft' OR NEW.id IS DISTINCT FROM OLD.id OR NEW.plan_id IS DISTINCT FROM OLD.plan_id OR NEW.version IS DISTINCT FROM OLD.version OR NEW.spec IS DISTINCT FROM OLD.spec OR NEW.created_at IS DISTINCT FROM OLD.created_at THEN RAISE EXCEPTION 'a published plan version never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; END IF; IF TG_OP = 'DELETE' THEN RETURN OLD; END IF; RETURN NEW; END $$;
+CREATE OR REPLACE FUNCTION tollkeeper_keep_plan_versions() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF TG_OP = 'UPDATE' THEN IF (OLD.status <> 'draft') AND (NEW.id IS DISTINCT FROM OLD.id OR NEW.plan_id IS DISTINCT FROM OLD.plan_id OR NEW.version IS DISTINCT FROM OLD.version OR NEW.spec IS DISTINCT FROM OLD.spec OR NEW.created_at IS DISTINCT FROM OLD.created_at OR NEW.published_at IS DISTINCT FROM OLD.published_at OR (OLD.status <> 'draft' AND NOT (NEW.status <> 'draft')) OR (OLD.status = 'archived' AND NOT (NEW.status = 'archived'))) THEN RAISE EXCEPTION 'a published plan version never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN NEW; END IF; IF TG_OP = 'DELETE' THEN IF OLD.status <> 'draft' THEN RAISE EXCEPTION 'a published plan version never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN OLD; END IF; RAISE EXCEPTION 'a published plan version never changes' USING ERRCODE = 'integrity_constraint_violation'; END $$;
+
+DO $$ BEGIN EXECUTE 'ALTER FUNCTION tollkeeper_keep_plan_versions() SET search_path = ' || quote_ident(current_schema()) || ', pg_temp'; END $$;
 
 CREATE OR REPLACE TRIGGER plan_versions_keep BEFORE UPDATE OR DELETE ON plan_versions FOR EACH ROW EXECUTE FUNCTION tollkeeper_keep_plan_versions();
+
+CREATE OR REPLACE TRIGGER plan_versions_keep_whole BEFORE TRUNCATE ON plan_versions FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_plan_versions();
 
 CREATE TABLE credit_wallets (
   customer_id VARCHAR NOT NULL,
@@ -630,6 +654,14 @@ CREATE INDEX ix_invoices_status_due_at ON invoices (status, due_at);
 
 CREATE INDEX ix_invoices_status_stripe_status ON invoices (status, stripe_status);
 
+CREATE OR REPLACE FUNCTION tollkeeper_keep_invoices() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF TG_OP = 'UPDATE' THEN IF (OLD.status <> 'draft') AND (NEW.id IS DISTINCT FROM OLD.id OR NEW.legal_entity IS DISTINCT FROM OLD.legal_entity OR NEW.number IS DISTINCT FROM OLD.number OR NEW.sequence_number IS DISTINCT FROM OLD.sequence_number OR NEW.customer_id IS DISTINCT FROM OLD.customer_id OR NEW.buyer IS DISTINCT FROM OLD.buyer OR NEW.seller IS DISTINCT FROM OLD.seller OR NEW.currency IS DISTINCT FROM OLD.currency OR NEW.period_start IS DISTINCT FROM OLD.period_start OR NEW.period_end IS DISTINCT FROM OLD.period_end OR NEW.total_minor IS DISTINCT FROM OLD.total_minor OR NEW.created_at IS DISTINCT FROM OLD.created_at OR NEW.issued_at IS DISTINCT FROM OLD.issued_at OR NEW.due_at IS DISTINCT FROM OLD.due_at OR NEW.content_digest IS DISTINCT FROM OLD.content_digest OR (OLD.status <> 'draft' AND NOT (NEW.status <> 'draft')) OR (OLD.status = 'void' AND NOT (NEW.status = 'void'))) THEN RAISE EXCEPTION 'an issued invoice never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN NEW; END IF; IF TG_OP = 'DELETE' THEN IF OLD.status <> 'draft' THEN RAISE EXCEPTION 'an issued invoice never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN OLD; END IF; RAISE EXCEPTION 'an issued invoice never changes' USING ERRCODE = 'integrity_constraint_violation'; END $$;
+
+DO $$ BEGIN EXECUTE 'ALTER FUNCTION tollkeeper_keep_invoices() SET search_path = ' || quote_ident(current_schema()) || ', pg_temp'; END $$;
+
+CREATE OR REPLACE TRIGGER invoices_keep BEFORE UPDATE OR DELETE ON invoices FOR EACH ROW EXECUTE FUNCTION tollkeeper_keep_invoices();
+
+CREATE OR REPLACE TRIGGER invoices_keep_whole BEFORE TRUNCATE ON invoices FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_invoices();
+
 CREATE TABLE forgotten_days (
   act_id VARCHAR NOT NULL,
   day INTEGER NOT NULL,
@@ -637,6 +669,10 @@ CREATE TABLE forgotten_days (
   CONSTRAINT pk_forgotten_days PRIMARY KEY (act_id, day),
   CONSTRAINT fk_forgotten_days_act_id FOREIGN KEY(act_id) REFERENCES forgetting_acts (id)
 );
+
+CREATE OR REPLACE FUNCTION tollkeeper_keep_forgotten_days() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'what forgetting did to a day never changes' USING ERRCODE = 'integrity_constraint_violation'; END $$;
+
+CREATE OR REPLACE TRIGGER forgotten_days_keep BEFORE UPDATE OR DELETE OR TRUNCATE ON forgotten_days FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_forgotten_days();
 
 CREATE TABLE dimension_sets (
   id BIGSERIAL NOT NULL,
@@ -715,6 +751,14 @@ CREATE INDEX ix_credit_grants_customer_id_currency ON credit_grants (customer_id
 
 CREATE INDEX ix_credit_grants_next_act_at ON credit_grants (next_act_at);
 
+CREATE OR REPLACE FUNCTION tollkeeper_keep_credit_grants() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF TG_OP = 'UPDATE' THEN IF NEW.id IS DISTINCT FROM OLD.id OR NEW.customer_id IS DISTINCT FROM OLD.customer_id OR NEW.currency IS DISTINCT FROM OLD.currency OR NEW.key IS DISTINCT FROM OLD.key OR NEW.kind IS DISTINCT FROM OLD.kind OR NEW.name IS DISTINCT FROM OLD.name OR NEW.amount_minor IS DISTINCT FROM OLD.amount_minor OR NEW.priority IS DISTINCT FROM OLD.priority OR NEW.effective_at IS DISTINCT FROM OLD.effective_at OR NEW.expires_at IS DISTINCT FROM OLD.expires_at OR NEW.reset_every IS DISTINCT FROM OLD.reset_every OR NEW.time_zone IS DISTINCT FROM OLD.time_zone OR NEW.min_rollover_minor IS DISTINCT FROM OLD.min_rollover_minor OR NEW.max_rollover_minor IS DISTINCT FROM OLD.max_rollover_minor OR NEW.created_at IS DISTINCT FROM OLD.created_at THEN RAISE EXCEPTION 'the ledger of credit never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN NEW; END IF; RAISE EXCEPTION 'the ledger of credit never changes' USING ERRCODE = 'integrity_constraint_violation'; END $$;
+
+DO $$ BEGIN EXECUTE 'ALTER FUNCTION tollkeeper_keep_credit_grants() SET search_path = ' || quote_ident(current_schema()) || ', pg_temp'; END $$;
+
+CREATE OR REPLACE TRIGGER credit_grants_keep BEFORE UPDATE OR DELETE ON credit_grants FOR EACH ROW EXECUTE FUNCTION tollkeeper_keep_credit_grants();
+
+CREATE OR REPLACE TRIGGER credit_grants_keep_whole BEFORE TRUNCATE ON credit_grants FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_credit_grants();
+
 CREATE TABLE credit_transactions (
   id VARCHAR NOT NULL,
   key VARCHAR NOT NULL,
@@ -732,6 +776,10 @@ CREATE TABLE credit_transactions (
 );
 
 CREATE INDEX ix_credit_transactions_reference ON credit_transactions (reference);
+
+CREATE OR REPLACE FUNCTION tollkeeper_keep_credit_transactions() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'the ledger of credit never changes' USING ERRCODE = 'integrity_constraint_violation'; END $$;
+
+CREATE OR REPLACE TRIGGER credit_transactions_keep BEFORE UPDATE OR DELETE OR TRUNCATE ON credit_transactions FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_credit_transactions();
 
 CREATE TABLE credit_notes (
   id VARCHAR NOT NULL,
@@ -785,6 +833,14 @@ CREATE INDEX ix_credit_notes_invoice_id ON credit_notes (invoice_id);
 
 CREATE INDEX ix_credit_notes_stripe_state_stripe_due_at ON credit_notes (stripe_state, stripe_due_at);
 
+CREATE OR REPLACE FUNCTION tollkeeper_keep_credit_notes() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF TG_OP = 'UPDATE' THEN IF NEW.id IS DISTINCT FROM OLD.id OR NEW.legal_entity IS DISTINCT FROM OLD.legal_entity OR NEW.number IS DISTINCT FROM OLD.number OR NEW.sequence_number IS DISTINCT FROM OLD.sequence_number OR NEW.invoice_id IS DISTINCT FROM OLD.invoice_id OR NEW.customer_id IS DISTINCT FROM OLD.customer_id OR NEW.buyer IS DISTINCT FROM OLD.buyer OR NEW.seller IS DISTINCT FROM OLD.seller OR NEW.currency IS DISTINCT FROM OLD.currency OR NEW.reason IS DISTINCT FROM OLD.reason OR NEW.memo IS DISTINCT FROM OLD.memo OR NEW.key IS DISTINCT FROM OLD.key OR NEW.net_minor IS DISTINCT FROM OLD.net_minor OR NEW.tax_minor IS DISTINCT FROM OLD.tax_minor OR NEW.total_minor IS DISTINCT FROM OLD.total_minor OR NEW.reduction_minor IS DISTINCT FROM OLD.reduction_minor OR NEW.credit_minor IS DISTINCT FROM OLD.credit_minor OR NEW.prepaid_minor IS DISTINCT FROM OLD.prepaid_minor OR NEW.refund_minor IS DISTINCT FROM OLD.refund_minor OR NEW.out_of_band_minor IS DISTINCT FROM OLD.out_of_band_minor OR NEW.proof IS DISTINCT FROM OLD.proof OR NEW.issued_at IS DISTINCT FROM OLD.issued_at OR NEW.issued_by IS DISTINCT FROM OLD.issued_by OR NEW.content_digest IS DISTINCT FROM OLD.content_digest OR (OLD.status = 'void' AND NOT (NEW.status = 'void')) THEN RAISE EXCEPTION 'an issued credit note never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN NEW; END IF; RAISE EXCEPTION 'an issued credit note never changes' USING ERRCODE = 'integrity_constraint_violation'; END $$;
+
+DO $$ BEGIN EXECUTE 'ALTER FUNCTION tollkeeper_keep_credit_notes() SET search_path = ' || quote_ident(current_schema()) || ', pg_temp'; END $$;
+
+CREATE OR REPLACE TRIGGER credit_notes_keep BEFORE UPDATE OR DELETE ON credit_notes FOR EACH ROW EXECUTE FUNCTION tollkeeper_keep_credit_notes();
+
+CREATE OR REPLACE TRIGGER credit_notes_keep_whole BEFORE TRUNCATE ON credit_notes FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_credit_notes();
+
 CREATE TABLE invoice_mails (
   id VARCHAR NOT NULL,
   key VARCHAR NOT NULL,
@@ -823,6 +879,10 @@ CREATE TABLE invoice_payments (
 
 CREATE INDEX ix_invoice_payments_invoice_id ON invoice_payments (invoice_id);
 
+CREATE OR REPLACE FUNCTION tollkeeper_keep_invoice_payments() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'a recorded payment never changes' USING ERRCODE = 'integrity_constraint_violation'; END $$;
+
+CREATE OR REPLACE TRIGGER invoice_payments_keep BEFORE UPDATE OR DELETE OR TRUNCATE ON invoice_payments FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_invoice_payments();
+
 CREATE TABLE invoice_acts (
   invoice_id VARCHAR NOT NULL,
   position INTEGER NOT NULL,
@@ -835,6 +895,10 @@ CREATE TABLE invoice_acts (
   CONSTRAINT pk_invoice_acts PRIMARY KEY (invoice_id, position),
   CONSTRAINT fk_invoice_acts_invoice_id FOREIGN KEY(invoice_id) REFERENCES invoices (id)
 );
+
+CREATE OR REPLACE FUNCTION tollkeeper_keep_invoice_acts() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'what was done to an invoice never changes' USING ERRCODE = 'integrity_constraint_violation'; END $$;
+
+CREATE OR REPLACE TRIGGER invoice_acts_keep BEFORE UPDATE OR DELETE OR TRUNCATE ON invoice_acts FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_invoice_acts();
 
 CREATE TABLE stripe_syncs (
   invoice_id VARCHAR NOT NULL,
@@ -904,6 +968,10 @@ CREATE TABLE credit_accounts (
   CONSTRAINT uq_credit_accounts_grant_id UNIQUE (grant_id),
   CONSTRAINT fk_credit_accounts_grant_id FOREIGN KEY(grant_id) REFERENCES credit_grants (id)
 );
+
+CREATE OR REPLACE FUNCTION tollkeeper_keep_credit_accounts() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'the ledger of credit never changes' USING ERRCODE = 'integrity_constraint_violation'; END $$;
+
+CREATE OR REPLACE TRIGGER credit_accounts_keep BEFORE UPDATE OR DELETE OR TRUNCATE ON credit_accounts FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_credit_accounts();
 
 CREATE TABLE entitlement_limits (
   id VARCHAR NOT NULL,
@@ -1018,9 +1086,13 @@ CREATE TABLE subscription_overrides (
 
 CREATE INDEX ix_subscription_overrides_subscription_id ON subscription_overrides (subscription_id);
 
-CREATE OR REPLACE FUNCTION tollkeeper_keep_subscription_overrides() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF TG_OP = 'DELETE' THEN RAISE EXCEPTION 'a price override never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; IF NEW.id IS DISTINCT FROM OLD.id OR NEW.subscription_id IS DISTINCT FROM OLD.subscription_id OR NEW.plan_id IS DISTINCT FROM OLD.plan_id OR NEW.phase_key IS DISTINCT FROM OLD.phase_key OR NEW.rate_card_key IS DISTINCT FROM OLD.rate_card_key OR NEW.rate_card IS DISTINCT FROM OLD.rate_card OR NEW.is_added IS DISTINCT FROM OLD.is_added OR NEW.is_reset IS DISTINCT FROM OLD.is_reset OR NEW.starts_at IS DISTINCT FROM OLD.starts_at OR NEW.created_at IS DISTINCT FROM OLD.created_at THEN RAISE EXCEPTION 'a price override never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN NEW; END $$;
+CREATE OR REPLACE FUNCTION tollkeeper_keep_subscription_overrides() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF TG_OP = 'UPDATE' THEN IF NEW.id IS DISTINCT FROM OLD.id OR NEW.subscription_id IS DISTINCT FROM OLD.subscription_id OR NEW.plan_id IS DISTINCT FROM OLD.plan_id OR NEW.phase_key IS DISTINCT FROM OLD.phase_key OR NEW.rate_card_key IS DISTINCT FROM OLD.rate_card_key OR NEW.rate_card IS DISTINCT FROM OLD.rate_card OR NEW.is_added IS DISTINCT FROM OLD.is_added OR NEW.is_reset IS DISTINCT FROM OLD.is_reset OR NEW.starts_at IS DISTINCT FROM OLD.starts_at OR NEW.created_at IS DISTINCT FROM OLD.created_at THEN RAISE EXCEPTION 'a price override never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN NEW; END IF; RAISE EXCEPTION 'a price override never changes' USING ERRCODE = 'integrity_constraint_violation'; END $$;
+
+DO $$ BEGIN EXECUTE 'ALTER FUNCTION tollkeeper_keep_subscription_overrides() SET search_path = ' || quote_ident(current_schema()) || ', pg_temp'; END $$;
 
 CREATE OR REPLACE TRIGGER subscription_overrides_keep BEFORE UPDATE OR DELETE ON subscription_overrides FOR EACH ROW EXECUTE FUNCTION tollkeeper_keep_subscription_overrides();
+
+CREATE OR REPLACE TRIGGER subscription_overrides_keep_whole BEFORE TRUNCATE ON subscription_overrides FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_subscription_overrides();
 
 CREATE TABLE coupon_uses (
   redemption_id VARCHAR NOT NULL,
@@ -1036,6 +1108,14 @@ CREATE TABLE coupon_uses (
 
 CREATE INDEX ix_coupon_uses_invoice_id ON coupon_uses (invoice_id);
 
+CREATE OR REPLACE FUNCTION tollkeeper_keep_coupon_uses() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF TG_OP = 'UPDATE' THEN IF NEW.redemption_id IS DISTINCT FROM OLD.redemption_id OR NEW.invoice_id IS DISTINCT FROM OLD.invoice_id OR NEW.amount_minor IS DISTINCT FROM OLD.amount_minor OR NEW.used_at IS DISTINCT FROM OLD.used_at THEN RAISE EXCEPTION 'what a coupon took off never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN NEW; END IF; RAISE EXCEPTION 'what a coupon took off never changes' USING ERRCODE = 'integrity_constraint_violation'; END $$;
+
+DO $$ BEGIN EXECUTE 'ALTER FUNCTION tollkeeper_keep_coupon_uses() SET search_path = ' || quote_ident(current_schema()) || ', pg_temp'; END $$;
+
+CREATE OR REPLACE TRIGGER coupon_uses_keep BEFORE UPDATE OR DELETE ON coupon_uses FOR EACH ROW EXECUTE FUNCTION tollkeeper_keep_coupon_uses();
+
+CREATE OR REPLACE TRIGGER coupon_uses_keep_whole BEFORE TRUNCATE ON coupon_uses FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_coupon_uses();
+
 CREATE TABLE credit_entries (
   transaction_id VARCHAR NOT NULL,
   position INTEGER NOT NULL,
@@ -1049,21 +1129,13 @@ CREATE TABLE credit_entries (
 
 CREATE INDEX ix_credit_entries_account_id ON credit_entries (account_id);
 
-CREATE OR REPLACE FUNCTION tollkeeper_keep_credit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'the ledger of credit never changes' USING ERRCODE = 'integrity_constraint_violation'; END $$;
+CREATE OR REPLACE FUNCTION tollkeeper_keep_credit_entries() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'the ledger of credit never changes' USING ERRCODE = 'integrity_constraint_violation'; END $$;
 
-CREATE OR REPLACE TRIGGER credit_accounts_keep BEFORE UPDATE OR DELETE OR TRUNCATE ON credit_accounts FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_credit();
-
-CREATE OR REPLACE TRIGGER credit_transactions_keep BEFORE UPDATE OR DELETE OR TRUNCATE ON credit_transactions FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_credit();
-
-CREATE OR REPLACE TRIGGER credit_entries_keep BEFORE UPDATE OR DELETE OR TRUNCATE ON credit_entries FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_credit();
-
-CREATE OR REPLACE FUNCTION tollkeeper_keep_grant() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.id IS DISTINCT FROM OLD.id OR NEW.customer_id IS DISTINCT FROM OLD.customer_id OR NEW.currency IS DISTINCT FROM OLD.currency OR NEW.key IS DISTINCT FROM OLD.key OR NEW.kind IS DISTINCT FROM OLD.kind OR NEW.name IS DISTINCT FROM OLD.name OR NEW.amount_minor IS DISTINCT FROM OLD.amount_minor OR NEW.priority IS DISTINCT FROM OLD.priority OR NEW.effective_at IS DISTINCT FROM OLD.effective_at OR NEW.expires_at IS DISTINCT FROM OLD.expires_at OR NEW.reset_every IS DISTINCT FROM OLD.reset_every OR NEW.time_zone IS DISTINCT FROM OLD.time_zone OR NEW.min_rollover_minor IS DISTINCT FROM OLD.min_rollover_minor OR NEW.max_rollover_minor IS DISTINCT FROM OLD.max_rollover_minor OR NEW.created_at IS DISTINCT FROM OLD.created_at THEN RAISE EXCEPTION 'the ledger of credit never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN NEW; END $$;
-
-CREATE OR REPLACE TRIGGER credit_grants_keep BEFORE UPDATE ON credit_grants FOR EACH ROW EXECUTE FUNCTION tollkeeper_keep_grant();
-
-CREATE OR REPLACE TRIGGER credit_grants_keep_whole BEFORE DELETE OR TRUNCATE ON credit_grants FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_credit();
+CREATE OR REPLACE TRIGGER credit_entries_keep BEFORE UPDATE OR DELETE OR TRUNCATE ON credit_entries FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_credit_entries();
 
 CREATE OR REPLACE FUNCTION tollkeeper_even_credit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF (SELECT sum(amount_minor) FROM credit_entries WHERE transaction_id = NEW.transaction_id) <> 0 THEN RAISE EXCEPTION 'the entries do not sum to zero' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN NULL; END $$;
+
+DO $$ BEGIN EXECUTE 'ALTER FUNCTION tollkeeper_even_credit() SET search_path = ' || quote_ident(current_schema()) || ', pg_temp'; END $$;
 
 CREATE CONSTRAINT TRIGGER credit_entries_are_even AFTER INSERT ON credit_entries DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION tollkeeper_even_credit();
 
@@ -1110,6 +1182,14 @@ CREATE INDEX ix_billed_periods_customer_id_invoice_id ON billed_periods (custome
 
 CREATE INDEX ix_billed_periods_invoice_id ON billed_periods (invoice_id);
 
+CREATE OR REPLACE FUNCTION tollkeeper_keep_billed_periods() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF TG_OP = 'UPDATE' THEN IF NEW.id IS DISTINCT FROM OLD.id OR NEW.subscription_id IS DISTINCT FROM OLD.subscription_id OR NEW.term_id IS DISTINCT FROM OLD.term_id OR NEW.phase_key IS DISTINCT FROM OLD.phase_key OR NEW.rate_card_key IS DISTINCT FROM OLD.rate_card_key OR NEW.period_start IS DISTINCT FROM OLD.period_start OR NEW.revision IS DISTINCT FROM OLD.revision OR NEW.kind IS DISTINCT FROM OLD.kind OR NEW.plan_version_id IS DISTINCT FROM OLD.plan_version_id OR NEW.customer_id IS DISTINCT FROM OLD.customer_id OR NEW.period_end IS DISTINCT FROM OLD.period_end OR NEW.currency IS DISTINCT FROM OLD.currency OR NEW.quantity IS DISTINCT FROM OLD.quantity OR NEW.event_count IS DISTINCT FROM OLD.event_count OR NEW.amount_minor IS DISTINCT FROM OLD.amount_minor OR NEW.proof IS DISTINCT FROM OLD.proof OR NEW.billed_at IS DISTINCT FROM OLD.billed_at THEN RAISE EXCEPTION 'what was charged never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN NEW; END IF; RAISE EXCEPTION 'what was charged never changes' USING ERRCODE = 'integrity_constraint_violation'; END $$;
+
+DO $$ BEGIN EXECUTE 'ALTER FUNCTION tollkeeper_keep_billed_periods() SET search_path = ' || quote_ident(current_schema()) || ', pg_temp'; END $$;
+
+CREATE OR REPLACE TRIGGER billed_periods_keep BEFORE UPDATE OR DELETE ON billed_periods FOR EACH ROW EXECUTE FUNCTION tollkeeper_keep_billed_periods();
+
+CREATE OR REPLACE TRIGGER billed_periods_keep_whole BEFORE TRUNCATE ON billed_periods FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_billed_periods();
+
 CREATE TABLE forgotten_proofs (
   billed_period_id VARCHAR NOT NULL,
   act_id VARCHAR NOT NULL,
@@ -1118,6 +1198,10 @@ CREATE TABLE forgotten_proofs (
   CONSTRAINT fk_forgotten_proofs_billed_period_id FOREIGN KEY(billed_period_id) REFERENCES billed_periods (id),
   CONSTRAINT fk_forgotten_proofs_act_id FOREIGN KEY(act_id) REFERENCES forgetting_acts (id)
 );
+
+CREATE OR REPLACE FUNCTION tollkeeper_keep_forgotten_proofs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'what forgetting left of a proof never changes' USING ERRCODE = 'integrity_constraint_violation'; END $$;
+
+CREATE OR REPLACE TRIGGER forgotten_proofs_keep BEFORE UPDATE OR DELETE OR TRUNCATE ON forgotten_proofs FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_forgotten_proofs();
 
 CREATE TABLE invoice_lines (
   id VARCHAR NOT NULL,
@@ -1148,19 +1232,13 @@ CREATE TABLE invoice_lines (
 
 CREATE INDEX ix_invoice_lines_billed_period_id ON invoice_lines (billed_period_id);
 
-CREATE OR REPLACE FUNCTION tollkeeper_keep_invoices() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF TG_OP = 'DELETE' THEN IF OLD.status <> 'draft' THEN RAISE EXCEPTION 'an issued invoice never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN OLD; END IF; IF OLD.status <> 'draft' AND (NEW.status = 'draft' OR (OLD.status = 'void' AND NEW.status <> 'void') OR NEW.id IS DISTINCT FROM OLD.id OR NEW.legal_entity IS DISTINCT FROM OLD.legal_entity OR NEW.number IS DISTINCT FROM OLD.number OR NEW.sequence_number IS DISTINCT FROM OLD.sequence_number OR NEW.customer_id IS DISTINCT FROM OLD.customer_id OR NEW.buyer IS DISTINCT FROM OLD.buyer OR NEW.seller IS DISTINCT FROM OLD.seller OR NEW.currency IS DISTINCT FROM OLD.currency OR NEW.period_start IS DISTINCT FROM OLD.period_start OR NEW.period_end IS DISTINCT FROM OLD.period_end OR NEW.total_minor IS DISTINCT FROM OLD.total_minor OR NEW.created_at IS DISTINCT FROM OLD.created_at OR NEW.issued_at IS DISTINCT FROM OLD.issued_at OR NEW.due_at IS DISTINCT FROM OLD.due_at OR NEW.content_digest IS DISTINCT FROM OLD.content_digest) THEN RAISE EXCEPTION 'an issued invoice never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN NEW; END $$;
+CREATE OR REPLACE FUNCTION tollkeeper_keep_invoice_lines() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF TG_OP = 'UPDATE' THEN IF ((SELECT status FROM invoices WHERE id = OLD.invoice_id) <> 'draft') OR ((SELECT status FROM invoices WHERE id = NEW.invoice_id) <> 'draft') THEN RAISE EXCEPTION 'an issued invoice never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN NEW; END IF; IF TG_OP = 'DELETE' THEN IF (SELECT status FROM invoices WHERE id = OLD.invoice_id) <> 'draft' THEN RAISE EXCEPTION 'an issued invoice never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN OLD; END IF; IF TG_OP = 'INSERT' THEN IF (SELECT status FROM invoices WHERE id = NEW.invoice_id) <> 'draft' THEN RAISE EXCEPTION 'an issued invoice never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN NEW; END IF; RAISE EXCEPTION 'an issued invoice never changes' USING ERRCODE = 'integrity_constraint_violation'; END $$;
 
-CREATE OR REPLACE FUNCTION tollkeeper_keep_invoice_lines() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF TG_OP = 'DELETE' THEN IF (SELECT status FROM invoices WHERE id = OLD.invoice_id) <> 'draft' THEN RAISE EXCEPTION 'an issued invoice never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN OLD; END IF; IF TRUE AND ((SELECT status FROM invoices WHERE id = NEW.invoice_id) <> 'draft') THEN RAISE EXCEPTION 'an issued invoice never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN NEW; END $$;
-
-CREATE OR REPLACE TRIGGER invoices_keep BEFORE UPDATE OR DELETE ON invoices FOR EACH ROW EXECUTE FUNCTION tollkeeper_keep_invoices();
+DO $$ BEGIN EXECUTE 'ALTER FUNCTION tollkeeper_keep_invoice_lines() SET search_path = ' || quote_ident(current_schema()) || ', pg_temp'; END $$;
 
 CREATE OR REPLACE TRIGGER invoice_lines_keep BEFORE INSERT OR UPDATE OR DELETE ON invoice_lines FOR EACH ROW EXECUTE FUNCTION tollkeeper_keep_invoice_lines();
 
-CREATE OR REPLACE FUNCTION tollkeeper_keep_documents() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'an issued invoice never changes' USING ERRCODE = 'integrity_constraint_violation'; END $$;
-
-CREATE OR REPLACE TRIGGER invoices_keep_whole BEFORE TRUNCATE ON invoices FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_documents();
-
-CREATE OR REPLACE TRIGGER invoice_lines_keep_whole BEFORE TRUNCATE ON invoice_lines FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_documents();
+CREATE OR REPLACE TRIGGER invoice_lines_keep_whole BEFORE TRUNCATE ON invoice_lines FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_invoice_lines();
 
 CREATE TABLE credit_note_lines (
   credit_note_id VARCHAR NOT NULL,
@@ -1176,12 +1254,6 @@ CREATE TABLE credit_note_lines (
 
 CREATE INDEX ix_credit_note_lines_invoice_line_id ON credit_note_lines (invoice_line_id);
 
-CREATE OR REPLACE FUNCTION tollkeeper_keep_document() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'an issued credit note never changes' USING ERRCODE = 'integrity_constraint_violation'; END $$;
+CREATE OR REPLACE FUNCTION tollkeeper_keep_credit_note_lines() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'an issued credit note never changes' USING ERRCODE = 'integrity_constraint_violation'; END $$;
 
-CREATE OR REPLACE FUNCTION tollkeeper_keep_credit_note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.id IS DISTINCT FROM OLD.id OR NEW.legal_entity IS DISTINCT FROM OLD.legal_entity OR NEW.number IS DISTINCT FROM OLD.number OR NEW.sequence_number IS DISTINCT FROM OLD.sequence_number OR NEW.invoice_id IS DISTINCT FROM OLD.invoice_id OR NEW.customer_id IS DISTINCT FROM OLD.customer_id OR NEW.buyer IS DISTINCT FROM OLD.buyer OR NEW.seller IS DISTINCT FROM OLD.seller OR NEW.currency IS DISTINCT FROM OLD.currency OR NEW.reason IS DISTINCT FROM OLD.reason OR NEW.memo IS DISTINCT FROM OLD.memo OR NEW.key IS DISTINCT FROM OLD.key OR NEW.net_minor IS DISTINCT FROM OLD.net_minor OR NEW.tax_minor IS DISTINCT FROM OLD.tax_minor OR NEW.total_minor IS DISTINCT FROM OLD.total_minor OR NEW.reduction_minor IS DISTINCT FROM OLD.reduction_minor OR NEW.credit_minor IS DISTINCT FROM OLD.credit_minor OR NEW.prepaid_minor IS DISTINCT FROM OLD.prepaid_minor OR NEW.refund_minor IS DISTINCT FROM OLD.refund_minor OR NEW.out_of_band_minor IS DISTINCT FROM OLD.out_of_band_minor OR NEW.proof IS DISTINCT FROM OLD.proof OR NEW.issued_at IS DISTINCT FROM OLD.issued_at OR NEW.issued_by IS DISTINCT FROM OLD.issued_by OR NEW.content_digest IS DISTINCT FROM OLD.content_digest OR OLD.status = 'void' AND NEW.status <> 'void' THEN RAISE EXCEPTION 'an issued credit note never changes' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN NEW; END $$;
-
-CREATE OR REPLACE TRIGGER credit_notes_keep BEFORE UPDATE ON credit_notes FOR EACH ROW EXECUTE FUNCTION tollkeeper_keep_credit_note();
-
-CREATE OR REPLACE TRIGGER credit_notes_keep_whole BEFORE DELETE OR TRUNCATE ON credit_notes FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_document();
-
-CREATE OR REPLACE TRIGGER credit_note_lines_keep BEFORE UPDATE OR DELETE OR TRUNCATE ON credit_note_lines FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_document();
+CREATE OR REPLACE TRIGGER credit_note_lines_keep BEFORE UPDATE OR DELETE OR TRUNCATE ON credit_note_lines FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_credit_note_lines();

@@ -34,11 +34,11 @@ CREATE INDEX ix_audit_log_actor_id ON audit_log (actor_id);
 
 CREATE INDEX ix_audit_log_target ON audit_log (target);
 
-CREATE TRIGGER audit_log_keep_insert BEFORE INSERT ON audit_log WHEN EXISTS (SELECT 1 FROM audit_log WHERE id = NEW.id) BEGIN SELECT RAISE(ABORT, 'the audit log never changes'); END;
+CREATE TRIGGER audit_log_keep_insert BEFORE INSERT ON audit_log WHEN EXISTS (SELECT 1 FROM audit_log AS kept WHERE (kept.rowid = NEW.rowid OR kept.id = NEW.id)) BEGIN SELECT RAISE(ABORT, 'the audit log never changes'); END;
 
-CREATE TRIGGER audit_log_keep_update BEFORE UPDATE ON audit_log  BEGIN SELECT RAISE(ABORT, 'the audit log never changes'); END;
+CREATE TRIGGER audit_log_keep_update BEFORE UPDATE ON audit_log BEGIN SELECT RAISE(ABORT, 'the audit log never changes'); END;
 
-CREATE TRIGGER audit_log_keep_delete BEFORE DELETE ON audit_log  BEGIN SELECT RAISE(ABORT, 'the audit log never changes'); END;
+CREATE TRIGGER audit_log_keep_delete BEFORE DELETE ON audit_log BEGIN SELECT RAISE(ABORT, 'the audit log never changes'); END;
 
 CREATE TABLE answered_requests (
   caller VARCHAR NOT NULL,
@@ -98,7 +98,9 @@ CREATE TABLE coupons (
   CONSTRAINT uq_coupons_code UNIQUE (code)
 );
 
-CREATE TRIGGER coupons_keep_update BEFORE UPDATE ON coupons WHEN NEW.id IS NOT OLD.id OR NEW.code IS NOT OLD.code OR NEW.name IS NOT OLD.name OR NEW.percentage IS NOT OLD.percentage OR NEW.amount_minor IS NOT OLD.amount_minor OR NEW.currency IS NOT OLD.currency OR NEW.duration IS NOT OLD.duration OR NEW.periods IS NOT OLD.periods OR NEW.features IS NOT OLD.features OR NEW.valid_from IS NOT OLD.valid_from OR NEW.valid_to IS NOT OLD.valid_to OR NEW.max_redemptions IS NOT OLD.max_redemptions OR NEW.created_at IS NOT OLD.created_at BEGIN SELECT RAISE(ABORT, 'the terms of a coupon never change'); END;
+CREATE TRIGGER coupons_keep_insert BEFORE INSERT ON coupons WHEN EXISTS (SELECT 1 FROM coupons AS kept WHERE (kept.rowid = NEW.rowid OR kept.id = NEW.id OR kept.code = NEW.code)) BEGIN SELECT RAISE(ABORT, 'the terms of a coupon never change'); END;
+
+CREATE TRIGGER coupons_keep_update BEFORE UPDATE ON coupons WHEN NEW.id IS NOT OLD.id OR NEW.code IS NOT OLD.code OR NEW.name IS NOT OLD.name OR NEW.percentage IS NOT OLD.percentage OR NEW.amount_minor IS NOT OLD.amount_minor OR NEW.currency IS NOT OLD.currency OR NEW.duration IS NOT OLD.duration OR NEW.periods IS NOT OLD.periods OR NEW.features IS NOT OLD.features OR NEW.valid_from IS NOT OLD.valid_from OR NEW.valid_to IS NOT OLD.valid_to OR NEW.max_redemptions IS NOT OLD.max_redemptions OR NEW.created_at IS NOT OLD.created_at OR NEW.rowid <> OLD.rowid BEGIN SELECT RAISE(ABORT, 'the terms of a coupon never change'); END;
 
 CREATE TRIGGER coupons_keep_delete BEFORE DELETE ON coupons BEGIN SELECT RAISE(ABORT, 'the terms of a coupon never change'); END;
 
@@ -249,6 +251,12 @@ CREATE TABLE forgetting_acts (
   CONSTRAINT pk_forgetting_acts PRIMARY KEY (id)
 );
 
+CREATE TRIGGER forgetting_acts_keep_insert BEFORE INSERT ON forgetting_acts WHEN EXISTS (SELECT 1 FROM forgetting_acts AS kept WHERE (kept.rowid = NEW.rowid OR kept.id = NEW.id)) BEGIN SELECT RAISE(ABORT, 'an act of forgetting never changes'); END;
+
+CREATE TRIGGER forgetting_acts_keep_update BEFORE UPDATE ON forgetting_acts BEGIN SELECT RAISE(ABORT, 'an act of forgetting never changes'); END;
+
+CREATE TRIGGER forgetting_acts_keep_delete BEFORE DELETE ON forgetting_acts BEGIN SELECT RAISE(ABORT, 'an act of forgetting never changes'); END;
+
 CREATE TABLE retention_bound (
   id INTEGER NOT NULL,
   accept_from INTEGER NOT NULL,
@@ -264,6 +272,12 @@ CREATE TABLE dropped_days (
   dropped_at VARCHAR(27) NOT NULL,
   CONSTRAINT pk_dropped_days PRIMARY KEY (day)
 );
+
+CREATE TRIGGER dropped_days_keep_insert BEFORE INSERT ON dropped_days WHEN EXISTS (SELECT 1 FROM dropped_days AS kept WHERE (kept.rowid = NEW.rowid OR kept.day = NEW.day)) BEGIN SELECT RAISE(ABORT, 'what was dropped never changes'); END;
+
+CREATE TRIGGER dropped_days_keep_update BEFORE UPDATE ON dropped_days BEGIN SELECT RAISE(ABORT, 'what was dropped never changes'); END;
+
+CREATE TRIGGER dropped_days_keep_delete BEFORE DELETE ON dropped_days BEGIN SELECT RAISE(ABORT, 'what was dropped never changes'); END;
 
 CREATE TABLE event_sources (
   id INTEGER NOT NULL,
@@ -462,6 +476,12 @@ CREATE TABLE tax_rates (
 
 CREATE INDEX ix_tax_rates_country ON tax_rates (country);
 
+CREATE TRIGGER tax_rates_keep_insert BEFORE INSERT ON tax_rates WHEN EXISTS (SELECT 1 FROM tax_rates AS kept WHERE (kept.rowid = NEW.rowid OR kept.id = NEW.id)) BEGIN SELECT RAISE(ABORT, 'a tax rate never changes'); END;
+
+CREATE TRIGGER tax_rates_keep_update BEFORE UPDATE ON tax_rates WHEN NEW.id IS NOT OLD.id OR NEW.name IS NOT OLD.name OR NEW.tax_code IS NOT OLD.tax_code OR NEW.country IS NOT OLD.country OR NEW.region IS NOT OLD.region OR NEW.percentage IS NOT OLD.percentage OR NEW.valid_from IS NOT OLD.valid_from OR NEW.created_at IS NOT OLD.created_at OR NEW.rowid <> OLD.rowid BEGIN SELECT RAISE(ABORT, 'a tax rate never changes'); END;
+
+CREATE TRIGGER tax_rates_keep_delete BEFORE DELETE ON tax_rates BEGIN SELECT RAISE(ABORT, 'a tax rate never changes'); END;
+
 CREATE TABLE event_digests (
   day INTEGER NOT NULL,
   subject_id BIGINT NOT NULL,
@@ -520,7 +540,9 @@ CREATE TABLE plan_versions (
 
 CREATE UNIQUE INDEX ix_plan_versions_one_of_a_status ON plan_versions (plan_id, status) WHERE status <> 'archived';
 
-CREATE TRIGGER plan_versions_keep_update BEFORE UPDATE ON plan_versions WHEN OLD.status <> 'draft' AND (NEW.status = 'draft' OR NEW.id IS NOT OLD.id OR NEW.plan_id IS NOT OLD.plan_id OR NEW.version IS NOT OLD.version OR NEW.spec IS NOT OLD.spec OR NEW.created_at IS NOT OLD.created_at) BEGIN SELECT RAISE(ABORT, 'a published plan version never changes'); END;
+CREATE TRIGGER plan_versions_keep_insert BEFORE INSERT ON plan_versions WHEN EXISTS (SELECT 1 FROM plan_versions AS kept WHERE (kept.rowid = NEW.rowid OR kept.id = NEW.id OR kept.plan_id = NEW.plan_id AND kept.version = NEW.version OR kept.plan_id = NEW.plan_id AND kept.status = NEW.status AND status <> 'archived') AND (kept.status <> 'draft')) BEGIN SELECT RAISE(ABORT, 'a published plan version never changes'); END;
+
+CREATE TRIGGER plan_versions_keep_update BEFORE UPDATE ON plan_versions WHEN (OLD.status <> 'draft') AND (NEW.id IS NOT OLD.id OR NEW.plan_id IS NOT OLD.plan_id OR NEW.version IS NOT OLD.version OR NEW.spec IS NOT OLD.spec OR NEW.created_at IS NOT OLD.created_at OR NEW.published_at IS NOT OLD.published_at OR (OLD.status <> 'draft' AND NOT (NEW.status <> 'draft')) OR (OLD.status = 'archived' AND NOT (NEW.status = 'archived'))) OR NEW.rowid <> OLD.rowid OR EXISTS (SELECT 1 FROM plan_versions AS kept WHERE (kept.id = NEW.id OR kept.plan_id = NEW.plan_id AND kept.version = NEW.version OR kept.plan_id = NEW.plan_id AND kept.status = NEW.status AND status <> 'archived') AND (kept.status <> 'draft') AND kept.rowid <> OLD.rowid) BEGIN SELECT RAISE(ABORT, 'a published plan version never changes'); END;
 
 CREATE TRIGGER plan_versions_keep_delete BEFORE DELETE ON plan_versions WHEN OLD.status <> 'draft' BEGIN SELECT RAISE(ABORT, 'a published plan version never changes'); END;
 
@@ -632,6 +654,12 @@ CREATE INDEX ix_invoices_status_due_at ON invoices (status, due_at);
 
 CREATE INDEX ix_invoices_status_stripe_status ON invoices (status, stripe_status);
 
+CREATE TRIGGER invoices_keep_insert BEFORE INSERT ON invoices WHEN EXISTS (SELECT 1 FROM invoices AS kept WHERE (kept.rowid = NEW.rowid OR kept.id = NEW.id OR kept.legal_entity = NEW.legal_entity AND kept.sequence_number = NEW.sequence_number OR kept.number = NEW.number OR kept.stripe_id = NEW.stripe_id) AND (kept.status <> 'draft')) BEGIN SELECT RAISE(ABORT, 'an issued invoice never changes'); END;
+
+CREATE TRIGGER invoices_keep_update BEFORE UPDATE ON invoices WHEN (OLD.status <> 'draft') AND (NEW.id IS NOT OLD.id OR NEW.legal_entity IS NOT OLD.legal_entity OR NEW.number IS NOT OLD.number OR NEW.sequence_number IS NOT OLD.sequence_number OR NEW.customer_id IS NOT OLD.customer_id OR NEW.buyer IS NOT OLD.buyer OR NEW.seller IS NOT OLD.seller OR NEW.currency IS NOT OLD.currency OR NEW.period_start IS NOT OLD.period_start OR NEW.period_end IS NOT OLD.period_end OR NEW.total_minor IS NOT OLD.total_minor OR NEW.created_at IS NOT OLD.created_at OR NEW.issued_at IS NOT OLD.issued_at OR NEW.due_at IS NOT OLD.due_at OR NEW.content_digest IS NOT OLD.content_digest OR (OLD.status <> 'draft' AND NOT (NEW.status <> 'draft')) OR (OLD.status = 'void' AND NOT (NEW.status = 'void'))) OR NEW.rowid <> OLD.rowid OR EXISTS (SELECT 1 FROM invoices AS kept WHERE (kept.id = NEW.id OR kept.legal_entity = NEW.legal_entity AND kept.sequence_number = NEW.sequence_number OR kept.number = NEW.number OR kept.stripe_id = NEW.stripe_id) AND (kept.status <> 'draft') AND kept.rowid <> OLD.rowid) BEGIN SELECT RAISE(ABORT, 'an issued invoice never changes'); END;
+
+CREATE TRIGGER invoices_keep_delete BEFORE DELETE ON invoices WHEN OLD.status <> 'draft' BEGIN SELECT RAISE(ABORT, 'an issued invoice never changes'); END;
+
 CREATE TABLE forgotten_days (
   act_id VARCHAR NOT NULL,
   day INTEGER NOT NULL,
@@ -639,6 +667,12 @@ CREATE TABLE forgotten_days (
   CONSTRAINT pk_forgotten_days PRIMARY KEY (act_id, day),
   CONSTRAINT fk_forgotten_days_act_id FOREIGN KEY(act_id) REFERENCES forgetting_acts (id)
 );
+
+CREATE TRIGGER forgotten_days_keep_insert BEFORE INSERT ON forgotten_days WHEN EXISTS (SELECT 1 FROM forgotten_days AS kept WHERE (kept.rowid = NEW.rowid OR kept.act_id = NEW.act_id AND kept.day = NEW.day)) BEGIN SELECT RAISE(ABORT, 'what forgetting did to a day never changes'); END;
+
+CREATE TRIGGER forgotten_days_keep_update BEFORE UPDATE ON forgotten_days BEGIN SELECT RAISE(ABORT, 'what forgetting did to a day never changes'); END;
+
+CREATE TRIGGER forgotten_days_keep_delete BEFORE DELETE ON forgotten_days BEGIN SELECT RAISE(ABORT, 'what forgetting did to a day never changes'); END;
 
 CREATE TABLE dimension_sets (
   id INTEGER NOT NULL,
@@ -717,6 +751,12 @@ CREATE INDEX ix_credit_grants_customer_id_currency ON credit_grants (customer_id
 
 CREATE INDEX ix_credit_grants_next_act_at ON credit_grants (next_act_at);
 
+CREATE TRIGGER credit_grants_keep_insert BEFORE INSERT ON credit_grants WHEN EXISTS (SELECT 1 FROM credit_grants AS kept WHERE (kept.rowid = NEW.rowid OR kept.id = NEW.id OR kept.customer_id = NEW.customer_id AND kept.key = NEW.key)) BEGIN SELECT RAISE(ABORT, 'the ledger of credit never changes'); END;
+
+CREATE TRIGGER credit_grants_keep_update BEFORE UPDATE ON credit_grants WHEN NEW.id IS NOT OLD.id OR NEW.customer_id IS NOT OLD.customer_id OR NEW.currency IS NOT OLD.currency OR NEW.key IS NOT OLD.key OR NEW.kind IS NOT OLD.kind OR NEW.name IS NOT OLD.name OR NEW.amount_minor IS NOT OLD.amount_minor OR NEW.priority IS NOT OLD.priority OR NEW.effective_at IS NOT OLD.effective_at OR NEW.expires_at IS NOT OLD.expires_at OR NEW.reset_every IS NOT OLD.reset_every OR NEW.time_zone IS NOT OLD.time_zone OR NEW.min_rollover_minor IS NOT OLD.min_rollover_minor OR NEW.max_rollover_minor IS NOT OLD.max_rollover_minor OR NEW.created_at IS NOT OLD.created_at OR NEW.rowid <> OLD.rowid BEGIN SELECT RAISE(ABORT, 'the ledger of credit never changes'); END;
+
+CREATE TRIGGER credit_grants_keep_delete BEFORE DELETE ON credit_grants BEGIN SELECT RAISE(ABORT, 'the ledger of credit never changes'); END;
+
 CREATE TABLE credit_transactions (
   id VARCHAR NOT NULL,
   "key" VARCHAR NOT NULL,
@@ -734,6 +774,12 @@ CREATE TABLE credit_transactions (
 );
 
 CREATE INDEX ix_credit_transactions_reference ON credit_transactions (reference);
+
+CREATE TRIGGER credit_transactions_keep_insert BEFORE INSERT ON credit_transactions WHEN EXISTS (SELECT 1 FROM credit_transactions AS kept WHERE (kept.rowid = NEW.rowid OR kept.id = NEW.id OR kept.customer_id = NEW.customer_id AND kept.currency = NEW.currency AND kept.sequence = NEW.sequence OR kept.key = NEW.key)) BEGIN SELECT RAISE(ABORT, 'the ledger of credit never changes'); END;
+
+CREATE TRIGGER credit_transactions_keep_update BEFORE UPDATE ON credit_transactions BEGIN SELECT RAISE(ABORT, 'the ledger of credit never changes'); END;
+
+CREATE TRIGGER credit_transactions_keep_delete BEFORE DELETE ON credit_transactions BEGIN SELECT RAISE(ABORT, 'the ledger of credit never changes'); END;
 
 CREATE TABLE credit_notes (
   id VARCHAR NOT NULL,
@@ -787,6 +833,12 @@ CREATE INDEX ix_credit_notes_invoice_id ON credit_notes (invoice_id);
 
 CREATE INDEX ix_credit_notes_stripe_state_stripe_due_at ON credit_notes (stripe_state, stripe_due_at);
 
+CREATE TRIGGER credit_notes_keep_insert BEFORE INSERT ON credit_notes WHEN EXISTS (SELECT 1 FROM credit_notes AS kept WHERE (kept.rowid = NEW.rowid OR kept.id = NEW.id OR kept.invoice_id = NEW.invoice_id AND kept.key = NEW.key OR kept.legal_entity = NEW.legal_entity AND kept.sequence_number = NEW.sequence_number OR kept.number = NEW.number OR kept.stripe_id = NEW.stripe_id)) BEGIN SELECT RAISE(ABORT, 'an issued credit note never changes'); END;
+
+CREATE TRIGGER credit_notes_keep_update BEFORE UPDATE ON credit_notes WHEN NEW.id IS NOT OLD.id OR NEW.legal_entity IS NOT OLD.legal_entity OR NEW.number IS NOT OLD.number OR NEW.sequence_number IS NOT OLD.sequence_number OR NEW.invoice_id IS NOT OLD.invoice_id OR NEW.customer_id IS NOT OLD.customer_id OR NEW.buyer IS NOT OLD.buyer OR NEW.seller IS NOT OLD.seller OR NEW.currency IS NOT OLD.currency OR NEW.reason IS NOT OLD.reason OR NEW.memo IS NOT OLD.memo OR NEW.key IS NOT OLD.key OR NEW.net_minor IS NOT OLD.net_minor OR NEW.tax_minor IS NOT OLD.tax_minor OR NEW.total_minor IS NOT OLD.total_minor OR NEW.reduction_minor IS NOT OLD.reduction_minor OR NEW.credit_minor IS NOT OLD.credit_minor OR NEW.prepaid_minor IS NOT OLD.prepaid_minor OR NEW.refund_minor IS NOT OLD.refund_minor OR NEW.out_of_band_minor IS NOT OLD.out_of_band_minor OR NEW.proof IS NOT OLD.proof OR NEW.issued_at IS NOT OLD.issued_at OR NEW.issued_by IS NOT OLD.issued_by OR NEW.content_digest IS NOT OLD.content_digest OR (OLD.status = 'void' AND NOT (NEW.status = 'void')) OR NEW.rowid <> OLD.rowid OR EXISTS (SELECT 1 FROM credit_notes AS kept WHERE (kept.stripe_id = NEW.stripe_id) AND kept.rowid <> OLD.rowid) BEGIN SELECT RAISE(ABORT, 'an issued credit note never changes'); END;
+
+CREATE TRIGGER credit_notes_keep_delete BEFORE DELETE ON credit_notes BEGIN SELECT RAISE(ABORT, 'an issued credit note never changes'); END;
+
 CREATE TABLE invoice_mails (
   id VARCHAR NOT NULL,
   "key" VARCHAR NOT NULL,
@@ -825,6 +877,12 @@ CREATE TABLE invoice_payments (
 
 CREATE INDEX ix_invoice_payments_invoice_id ON invoice_payments (invoice_id);
 
+CREATE TRIGGER invoice_payments_keep_insert BEFORE INSERT ON invoice_payments WHEN EXISTS (SELECT 1 FROM invoice_payments AS kept WHERE (kept.rowid = NEW.rowid OR kept.id = NEW.id OR kept.invoice_id = NEW.invoice_id AND kept.key = NEW.key)) BEGIN SELECT RAISE(ABORT, 'a recorded payment never changes'); END;
+
+CREATE TRIGGER invoice_payments_keep_update BEFORE UPDATE ON invoice_payments BEGIN SELECT RAISE(ABORT, 'a recorded payment never changes'); END;
+
+CREATE TRIGGER invoice_payments_keep_delete BEFORE DELETE ON invoice_payments BEGIN SELECT RAISE(ABORT, 'a recorded payment never changes'); END;
+
 CREATE TABLE invoice_acts (
   invoice_id VARCHAR NOT NULL,
   position INTEGER NOT NULL,
@@ -837,6 +895,12 @@ CREATE TABLE invoice_acts (
   CONSTRAINT pk_invoice_acts PRIMARY KEY (invoice_id, position),
   CONSTRAINT fk_invoice_acts_invoice_id FOREIGN KEY(invoice_id) REFERENCES invoices (id)
 );
+
+CREATE TRIGGER invoice_acts_keep_insert BEFORE INSERT ON invoice_acts WHEN EXISTS (SELECT 1 FROM invoice_acts AS kept WHERE (kept.rowid = NEW.rowid OR kept.invoice_id = NEW.invoice_id AND kept.position = NEW.position)) BEGIN SELECT RAISE(ABORT, 'what was done to an invoice never changes'); END;
+
+CREATE TRIGGER invoice_acts_keep_update BEFORE UPDATE ON invoice_acts BEGIN SELECT RAISE(ABORT, 'what was done to an invoice never changes'); END;
+
+CREATE TRIGGER invoice_acts_keep_delete BEFORE DELETE ON invoice_acts BEGIN SELECT RAISE(ABORT, 'what was done to an invoice never changes'); END;
 
 CREATE TABLE stripe_syncs (
   invoice_id VARCHAR NOT NULL,
@@ -906,6 +970,12 @@ CREATE TABLE credit_accounts (
   CONSTRAINT uq_credit_accounts_grant_id UNIQUE (grant_id),
   CONSTRAINT fk_credit_accounts_grant_id FOREIGN KEY(grant_id) REFERENCES credit_grants (id)
 );
+
+CREATE TRIGGER credit_accounts_keep_insert BEFORE INSERT ON credit_accounts WHEN EXISTS (SELECT 1 FROM credit_accounts AS kept WHERE (kept.rowid = NEW.rowid OR kept.id = NEW.id OR kept.grant_id = NEW.grant_id)) BEGIN SELECT RAISE(ABORT, 'the ledger of credit never changes'); END;
+
+CREATE TRIGGER credit_accounts_keep_update BEFORE UPDATE ON credit_accounts BEGIN SELECT RAISE(ABORT, 'the ledger of credit never changes'); END;
+
+CREATE TRIGGER credit_accounts_keep_delete BEFORE DELETE ON credit_accounts BEGIN SELECT RAISE(ABORT, 'the ledger of credit never changes'); END;
 
 CREATE TABLE entitlement_limits (
   id VARCHAR NOT NULL,
@@ -1020,9 +1090,11 @@ CREATE TABLE subscription_overrides (
 
 CREATE INDEX ix_subscription_overrides_subscription_id ON subscription_overrides (subscription_id);
 
-CREATE TRIGGER subscription_overrides_keep_update BEFORE UPDATE ON subscription_overrides WHEN NEW.id IS NOT OLD.id OR NEW.subscription_id IS NOT OLD.subscription_id OR NEW.plan_id IS NOT OLD.plan_id OR NEW.phase_key IS NOT OLD.phase_key OR NEW.rate_card_key IS NOT OLD.rate_card_key OR NEW.rate_card IS NOT OLD.rate_card OR NEW.is_added IS NOT OLD.is_added OR NEW.is_reset IS NOT OLD.is_reset OR NEW.starts_at IS NOT OLD.starts_at OR NEW.created_at IS NOT OLD.created_at BEGIN SELECT RAISE(ABORT, 'a price override never changes'); END;
+CREATE TRIGGER subscription_overrides_keep_insert BEFORE INSERT ON subscription_overrides WHEN EXISTS (SELECT 1 FROM subscription_overrides AS kept WHERE (kept.rowid = NEW.rowid OR kept.id = NEW.id)) BEGIN SELECT RAISE(ABORT, 'a price override never changes'); END;
 
-CREATE TRIGGER subscription_overrides_keep_delete BEFORE DELETE ON subscription_overrides WHEN 1 BEGIN SELECT RAISE(ABORT, 'a price override never changes'); END;
+CREATE TRIGGER subscription_overrides_keep_update BEFORE UPDATE ON subscription_overrides WHEN NEW.id IS NOT OLD.id OR NEW.subscription_id IS NOT OLD.subscription_id OR NEW.plan_id IS NOT OLD.plan_id OR NEW.phase_key IS NOT OLD.phase_key OR NEW.rate_card_key IS NOT OLD.rate_card_key OR NEW.rate_card IS NOT OLD.rate_card OR NEW.is_added IS NOT OLD.is_added OR NEW.is_reset IS NOT OLD.is_reset OR NEW.starts_at IS NOT OLD.starts_at OR NEW.created_at IS NOT OLD.created_at OR NEW.rowid <> OLD.rowid BEGIN SELECT RAISE(ABORT, 'a price override never changes'); END;
+
+CREATE TRIGGER subscription_overrides_keep_delete BEFORE DELETE ON subscription_overrides BEGIN SELECT RAISE(ABORT, 'a price override never changes'); END;
 
 CREATE TABLE coupon_uses (
   redemption_id VARCHAR NOT NULL,
@@ -1038,6 +1110,12 @@ CREATE TABLE coupon_uses (
 
 CREATE INDEX ix_coupon_uses_invoice_id ON coupon_uses (invoice_id);
 
+CREATE TRIGGER coupon_uses_keep_insert BEFORE INSERT ON coupon_uses WHEN EXISTS (SELECT 1 FROM coupon_uses AS kept WHERE (kept.rowid = NEW.rowid OR kept.redemption_id = NEW.redemption_id AND kept.invoice_id = NEW.invoice_id)) BEGIN SELECT RAISE(ABORT, 'what a coupon took off never changes'); END;
+
+CREATE TRIGGER coupon_uses_keep_update BEFORE UPDATE ON coupon_uses WHEN NEW.redemption_id IS NOT OLD.redemption_id OR NEW.invoice_id IS NOT OLD.invoice_id OR NEW.amount_minor IS NOT OLD.amount_minor OR NEW.used_at IS NOT OLD.used_at OR NEW.rowid <> OLD.rowid BEGIN SELECT RAISE(ABORT, 'what a coupon took off never changes'); END;
+
+CREATE TRIGGER coupon_uses_keep_delete BEFORE DELETE ON coupon_uses BEGIN SELECT RAISE(ABORT, 'what a coupon took off never changes'); END;
+
 CREATE TABLE credit_entries (
   transaction_id VARCHAR NOT NULL,
   position INTEGER NOT NULL,
@@ -1051,21 +1129,11 @@ CREATE TABLE credit_entries (
 
 CREATE INDEX ix_credit_entries_account_id ON credit_entries (account_id);
 
-CREATE TRIGGER credit_accounts_keep_update BEFORE UPDATE ON credit_accounts BEGIN SELECT RAISE(ABORT, 'the ledger of credit never changes'); END;
-
-CREATE TRIGGER credit_accounts_keep_delete BEFORE DELETE ON credit_accounts BEGIN SELECT RAISE(ABORT, 'the ledger of credit never changes'); END;
-
-CREATE TRIGGER credit_transactions_keep_update BEFORE UPDATE ON credit_transactions BEGIN SELECT RAISE(ABORT, 'the ledger of credit never changes'); END;
-
-CREATE TRIGGER credit_transactions_keep_delete BEFORE DELETE ON credit_transactions BEGIN SELECT RAISE(ABORT, 'the ledger of credit never changes'); END;
+CREATE TRIGGER credit_entries_keep_insert BEFORE INSERT ON credit_entries WHEN EXISTS (SELECT 1 FROM credit_entries AS kept WHERE (kept.rowid = NEW.rowid OR kept.transaction_id = NEW.transaction_id AND kept.position = NEW.position)) BEGIN SELECT RAISE(ABORT, 'the ledger of credit never changes'); END;
 
 CREATE TRIGGER credit_entries_keep_update BEFORE UPDATE ON credit_entries BEGIN SELECT RAISE(ABORT, 'the ledger of credit never changes'); END;
 
 CREATE TRIGGER credit_entries_keep_delete BEFORE DELETE ON credit_entries BEGIN SELECT RAISE(ABORT, 'the ledger of credit never changes'); END;
-
-CREATE TRIGGER credit_grants_keep_update BEFORE UPDATE ON credit_grants WHEN NEW.id IS NOT OLD.id OR NEW.customer_id IS NOT OLD.customer_id OR NEW.currency IS NOT OLD.currency OR NEW.key IS NOT OLD.key OR NEW.kind IS NOT OLD.kind OR NEW.name IS NOT OLD.name OR NEW.amount_minor IS NOT OLD.amount_minor OR NEW.priority IS NOT OLD.priority OR NEW.effective_at IS NOT OLD.effective_at OR NEW.expires_at IS NOT OLD.expires_at OR NEW.reset_every IS NOT OLD.reset_every OR NEW.time_zone IS NOT OLD.time_zone OR NEW.min_rollover_minor IS NOT OLD.min_rollover_minor OR NEW.max_rollover_minor IS NOT OLD.max_rollover_minor OR NEW.created_at IS NOT OLD.created_at BEGIN SELECT RAISE(ABORT, 'the ledger of credit never changes'); END;
-
-CREATE TRIGGER credit_grants_keep_delete BEFORE DELETE ON credit_grants BEGIN SELECT RAISE(ABORT, 'the ledger of credit never changes'); END;
 
 CREATE TABLE limited_customers (
   customer_id VARCHAR NOT NULL,
@@ -1110,6 +1178,12 @@ CREATE INDEX ix_billed_periods_customer_id_invoice_id ON billed_periods (custome
 
 CREATE INDEX ix_billed_periods_invoice_id ON billed_periods (invoice_id);
 
+CREATE TRIGGER billed_periods_keep_insert BEFORE INSERT ON billed_periods WHEN EXISTS (SELECT 1 FROM billed_periods AS kept WHERE (kept.rowid = NEW.rowid OR kept.id = NEW.id OR kept.subscription_id = NEW.subscription_id AND kept.term_id = NEW.term_id AND kept.phase_key = NEW.phase_key AND kept.rate_card_key = NEW.rate_card_key AND kept.period_start = NEW.period_start AND kept.revision = NEW.revision)) BEGIN SELECT RAISE(ABORT, 'what was charged never changes'); END;
+
+CREATE TRIGGER billed_periods_keep_update BEFORE UPDATE ON billed_periods WHEN NEW.id IS NOT OLD.id OR NEW.subscription_id IS NOT OLD.subscription_id OR NEW.term_id IS NOT OLD.term_id OR NEW.phase_key IS NOT OLD.phase_key OR NEW.rate_card_key IS NOT OLD.rate_card_key OR NEW.period_start IS NOT OLD.period_start OR NEW.revision IS NOT OLD.revision OR NEW.kind IS NOT OLD.kind OR NEW.plan_version_id IS NOT OLD.plan_version_id OR NEW.customer_id IS NOT OLD.customer_id OR NEW.period_end IS NOT OLD.period_end OR NEW.currency IS NOT OLD.currency OR NEW.quantity IS NOT OLD.quantity OR NEW.event_count IS NOT OLD.event_count OR NEW.amount_minor IS NOT OLD.amount_minor OR NEW.proof IS NOT OLD.proof OR NEW.billed_at IS NOT OLD.billed_at OR NEW.rowid <> OLD.rowid BEGIN SELECT RAISE(ABORT, 'what was charged never changes'); END;
+
+CREATE TRIGGER billed_periods_keep_delete BEFORE DELETE ON billed_periods BEGIN SELECT RAISE(ABORT, 'what was charged never changes'); END;
+
 CREATE TABLE forgotten_proofs (
   billed_period_id VARCHAR NOT NULL,
   act_id VARCHAR NOT NULL,
@@ -1118,6 +1192,12 @@ CREATE TABLE forgotten_proofs (
   CONSTRAINT fk_forgotten_proofs_billed_period_id FOREIGN KEY(billed_period_id) REFERENCES billed_periods (id),
   CONSTRAINT fk_forgotten_proofs_act_id FOREIGN KEY(act_id) REFERENCES forgetting_acts (id)
 );
+
+CREATE TRIGGER forgotten_proofs_keep_insert BEFORE INSERT ON forgotten_proofs WHEN EXISTS (SELECT 1 FROM forgotten_proofs AS kept WHERE (kept.rowid = NEW.rowid OR kept.billed_period_id = NEW.billed_period_id AND kept.act_id = NEW.act_id)) BEGIN SELECT RAISE(ABORT, 'what forgetting left of a proof never changes'); END;
+
+CREATE TRIGGER forgotten_proofs_keep_update BEFORE UPDATE ON forgotten_proofs BEGIN SELECT RAISE(ABORT, 'what forgetting left of a proof never changes'); END;
+
+CREATE TRIGGER forgotten_proofs_keep_delete BEFORE DELETE ON forgotten_proofs BEGIN SELECT RAISE(ABORT, 'what forgetting left of a proof never changes'); END;
 
 CREATE TABLE invoice_lines (
   id VARCHAR NOT NULL,
@@ -1148,15 +1228,9 @@ CREATE TABLE invoice_lines (
 
 CREATE INDEX ix_invoice_lines_billed_period_id ON invoice_lines (billed_period_id);
 
-CREATE TRIGGER invoices_keep_insert BEFORE INSERT ON invoices WHEN EXISTS (SELECT 1 FROM invoices WHERE status <> 'draft' AND (id = NEW.id OR number = NEW.number OR stripe_id = NEW.stripe_id OR (legal_entity = NEW.legal_entity AND sequence_number = NEW.sequence_number))) BEGIN SELECT RAISE(ABORT, 'an issued invoice never changes'); END;
+CREATE TRIGGER invoice_lines_keep_insert BEFORE INSERT ON invoice_lines WHEN ((SELECT status FROM invoices WHERE id = NEW.invoice_id) <> 'draft') OR EXISTS (SELECT 1 FROM invoice_lines AS kept WHERE (kept.rowid = NEW.rowid OR kept.id = NEW.id OR kept.invoice_id = NEW.invoice_id AND kept.position = NEW.position) AND ((SELECT status FROM invoices WHERE id = kept.invoice_id) <> 'draft')) BEGIN SELECT RAISE(ABORT, 'an issued invoice never changes'); END;
 
-CREATE TRIGGER invoices_keep_update BEFORE UPDATE ON invoices WHEN OLD.status <> 'draft' AND (NEW.status = 'draft' OR (OLD.status = 'void' AND NEW.status <> 'void') OR NEW.id IS NOT OLD.id OR NEW.legal_entity IS NOT OLD.legal_entity OR NEW.number IS NOT OLD.number OR NEW.sequence_number IS NOT OLD.sequence_number OR NEW.customer_id IS NOT OLD.customer_id OR NEW.buyer IS NOT OLD.buyer OR NEW.seller IS NOT OLD.seller OR NEW.currency IS NOT OLD.currency OR NEW.period_start IS NOT OLD.period_start OR NEW.period_end IS NOT OLD.period_end OR NEW.total_minor IS NOT OLD.total_minor OR NEW.created_at IS NOT OLD.created_at OR NEW.issued_at IS NOT OLD.issued_at OR NEW.due_at IS NOT OLD.due_at OR NEW.content_digest IS NOT OLD.content_digest) BEGIN SELECT RAISE(ABORT, 'an issued invoice never changes'); END;
-
-CREATE TRIGGER invoices_keep_delete BEFORE DELETE ON invoices WHEN OLD.status <> 'draft' BEGIN SELECT RAISE(ABORT, 'an issued invoice never changes'); END;
-
-CREATE TRIGGER invoice_lines_keep_insert BEFORE INSERT ON invoice_lines WHEN (SELECT status FROM invoices WHERE id = NEW.invoice_id) <> 'draft' OR EXISTS (SELECT 1 FROM invoice_lines AS old JOIN invoices ON invoices.id = old.invoice_id WHERE old.id = NEW.id AND invoices.status <> 'draft') BEGIN SELECT RAISE(ABORT, 'an issued invoice never changes'); END;
-
-CREATE TRIGGER invoice_lines_keep_update BEFORE UPDATE ON invoice_lines WHEN (SELECT status FROM invoices WHERE id = OLD.invoice_id) <> 'draft' BEGIN SELECT RAISE(ABORT, 'an issued invoice never changes'); END;
+CREATE TRIGGER invoice_lines_keep_update BEFORE UPDATE ON invoice_lines WHEN ((SELECT status FROM invoices WHERE id = OLD.invoice_id) <> 'draft') OR ((SELECT status FROM invoices WHERE id = NEW.invoice_id) <> 'draft') OR NEW.rowid <> OLD.rowid OR EXISTS (SELECT 1 FROM invoice_lines AS kept WHERE (kept.id = NEW.id OR kept.invoice_id = NEW.invoice_id AND kept.position = NEW.position) AND ((SELECT status FROM invoices WHERE id = kept.invoice_id) <> 'draft') AND kept.rowid <> OLD.rowid) BEGIN SELECT RAISE(ABORT, 'an issued invoice never changes'); END;
 
 CREATE TRIGGER invoice_lines_keep_delete BEFORE DELETE ON invoice_lines WHEN (SELECT status FROM invoices WHERE id = OLD.invoice_id) <> 'draft' BEGIN SELECT RAISE(ABORT, 'an issued invoice never changes'); END;
 
@@ -1174,9 +1248,7 @@ CREATE TABLE credit_note_lines (
 
 CREATE INDEX ix_credit_note_lines_invoice_line_id ON credit_note_lines (invoice_line_id);
 
-CREATE TRIGGER credit_notes_keep_update BEFORE UPDATE ON credit_notes WHEN NEW.id IS NOT OLD.id OR NEW.legal_entity IS NOT OLD.legal_entity OR NEW.number IS NOT OLD.number OR NEW.sequence_number IS NOT OLD.sequence_number OR NEW.invoice_id IS NOT OLD.invoice_id OR NEW.customer_id IS NOT OLD.customer_id OR NEW.buyer IS NOT OLD.buyer OR NEW.seller IS NOT OLD.seller OR NEW.currency IS NOT OLD.currency OR NEW.reason IS NOT OLD.reason OR NEW.memo IS NOT OLD.memo OR NEW.key IS NOT OLD.key OR NEW.net_minor IS NOT OLD.net_minor OR NEW.tax_minor IS NOT OLD.tax_minor OR NEW.total_minor IS NOT OLD.total_minor OR NEW.reduction_minor IS NOT OLD.reduction_minor OR NEW.credit_minor IS NOT OLD.credit_minor OR NEW.prepaid_minor IS NOT OLD.prepaid_minor OR NEW.refund_minor IS NOT OLD.refund_minor OR NEW.out_of_band_minor IS NOT OLD.out_of_band_minor OR NEW.proof IS NOT OLD.proof OR NEW.issued_at IS NOT OLD.issued_at OR NEW.issued_by IS NOT OLD.issued_by OR NEW.content_digest IS NOT OLD.content_digest OR OLD.status = 'void' AND NEW.status <> 'void' BEGIN SELECT RAISE(ABORT, 'an issued credit note never changes'); END;
-
-CREATE TRIGGER credit_notes_keep_delete BEFORE DELETE ON credit_notes BEGIN SELECT RAISE(ABORT, 'an issued credit note never changes'); END;
+CREATE TRIGGER credit_note_lines_keep_insert BEFORE INSERT ON credit_note_lines WHEN EXISTS (SELECT 1 FROM credit_note_lines AS kept WHERE (kept.rowid = NEW.rowid OR kept.credit_note_id = NEW.credit_note_id AND kept.position = NEW.position)) BEGIN SELECT RAISE(ABORT, 'an issued credit note never changes'); END;
 
 CREATE TRIGGER credit_note_lines_keep_update BEFORE UPDATE ON credit_note_lines BEGIN SELECT RAISE(ABORT, 'an issued credit note never changes'); END;
 
