@@ -33,7 +33,6 @@ CUSTOMERS = 10_000
 BATCH = 1_000
 SENDERS = 2
 POINTS = 20
-BARE_ROWS = 200_000
 
 
 @dataclass
@@ -48,15 +47,17 @@ def main() -> None:
     """Run the month on the engines that are named and print what it took."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=47_000_000)
+    parser.add_argument("--first", type=int, help="stop after so many of them, in the month's density; default: all")
     parser.add_argument("--engine", choices=["postgresql", "sqlite"], action="append")
     parser.add_argument("--folder", type=Path, default=Path("var/bench-month"))
     arguments = parser.parse_args()
     traffic = MonthTraffic(arguments.events, CUSTOMERS, BATCH)
+    batches = min(traffic.batches, (arguments.first or arguments.events) // BATCH)
     for engine in arguments.engine or ["postgresql", "sqlite"]:
         folder = arguments.folder / f"{engine}-{arguments.events}"
         folder.mkdir(parents=True, exist_ok=True)
         with _database(engine, folder) as (url, database_pid):
-            _run(engine, url, database_pid, folder, traffic)
+            _run(engine, url, database_pid, folder, (traffic, batches))
 
 
 @contextmanager
@@ -71,13 +72,14 @@ def _database(engine: str, folder: Path) -> Iterator[tuple[str, int | None]]:
         server.cleanup()
 
 
-def _run(engine: str, url: str, database_pid: int | None, folder: Path, traffic: MonthTraffic) -> None:
+def _run(engine: str, url: str, database_pid: int | None, folder: Path, wanted: tuple[MonthTraffic, int]) -> None:
+    traffic, batches = wanted
     kept = folder / "progress.json"
     progress = Progress(**json.loads(kept.read_text())) if kept.exists() else Progress()
     with served(url, folder, workers=1 if database_pid is None else 2, jobs=True) as (port, token, pid):
         sending = Sending(port, token, traffic, progress.done)
-        while progress.done < traffic.batches:
-            until = min(traffic.batches, progress.done + -(-traffic.batches // POINTS))
+        while progress.done < batches:
+            until = min(batches, progress.done + -(-batches // POINTS))
             before = (time.perf_counter(), cpu_seconds(pid), cpu_seconds(database_pid) if database_pid else 0.0)
             sending.send(until)
             after = (time.perf_counter(), cpu_seconds(pid), cpu_seconds(database_pid) if database_pid else 0.0)
@@ -158,15 +160,13 @@ def _report(engine: str, url: str, folder: Path, progress: Progress, probed: str
     events = sum(point[0] for point in progress.points)
     seconds, backend, spent = (sum(point[place] for point in progress.points) for place in (1, 2, 3))
     size = _stored_bytes(url) if engine == "postgresql" else (folder / "events.db").stat().st_size
-    if engine == "postgresql":
-        rows, bare = bare_postgresql(url, BATCH, most=BARE_ROWS)
-    else:
-        rows, bare = bare_sqlite(folder / "events.db", BATCH, most=BARE_ROWS)
+    bare = bare_postgresql(url, BATCH) if engine == "postgresql" else bare_sqlite(folder / "events.db", BATCH)
+    bare_rate = bare.events / bare.seconds
     count, median, p99, largest = probed.split()
     print(
         f"\n{engine}: {events} events in {seconds:.0f} s ({events / seconds:.0f} a second), "
         f"CPU {backend:.0f} s backend + {spent:.0f} s database ({1e6 * (backend + spent) / events:.1f} us an event)\n"
-        f"  bare insert of the same rows: {rows / bare:.0f} a second, ratio {seconds / events * rows / bare:.1f}\n"
+        f"  the same rows stored bare: {bare_rate:.0f} a second, ratio {seconds / events * bare_rate:.1f}\n"
         f"  {size / events:.0f} bytes an event all told\n"
         f"  one customer's month while events come in, {count} times: "
         f"median {median} ms, p99 {p99} ms, largest {largest} ms\n"
@@ -179,7 +179,7 @@ def _stored_bytes(url: str) -> int:
         connection.execute("VACUUM")
         found = connection.execute(
             "SELECT sum(pg_total_relation_size(oid)) FROM pg_class "
-            "WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> 'bare_events'"
+            "WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
         ).fetchone()
     return int(found[0]) if found else 0
 

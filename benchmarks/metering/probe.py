@@ -1,5 +1,6 @@
 """Ask for one customer's month again and again, in a process of its own: `probe URL SECONDS` prints milliseconds."""
 
+import gc
 import sys
 import time
 from datetime import timedelta
@@ -21,6 +22,8 @@ def main() -> None:
     subjects = [f"consumer:{MonthTraffic(1, 1000, 1).subjects[place].decode()}" for place in (0, 100, 999)]
     end = time.monotonic() + float(sys.argv[2])
     taken: list[float] = []
+    gc.freeze()  # as the backend does (commands/wsgi.py)
+    gc.set_threshold(100_000, 20, 50)
     while time.monotonic() < end or len(taken) < len(subjects):
         with database.snapshot() as session:
             meter = get_meter(session, "requests")

@@ -86,7 +86,7 @@ def append_events(session: Session, rows: Sequence[EventRow]) -> dict[EventKey, 
 def add_totals(session: Session, totals: Sequence[TotalRow], *, part: int) -> None:
     """Append the totals of one batch as rows of its own part; `merge_totals` folds them later."""
     with _driver(session).cursor() as cursor, cursor.copy(COPY_TOTALS) as copy:
-        copy.write(_pack(_pack_total(total, part) for total in totals))
+        copy.write(pack_totals(totals, part))
 
 
 def _driver(session: Session) -> Connection:
@@ -108,13 +108,14 @@ def pack_events(rows: Iterable[EventRow]) -> bytes:
     return b"".join(packed)
 
 
-def _pack(records: Iterable[bytes]) -> bytes:
-    return b"".join((COPY_HEAD, *records, COPY_TAIL))
-
-
-def _pack_total(total: TotalRow, part: int) -> bytes:
-    counts = (value for column in total[2:] for value in (8, column))
-    return TOTAL.pack(10, 8, total.set_id, 4, total.hour, 8, part, *counts)
+def pack_totals(totals: Iterable[TotalRow], part: int) -> bytes:
+    """Return the totals of one batch as COPY reads them."""
+    pack, packed = TOTAL.pack, [COPY_HEAD]
+    for set_id, hour, events, tokens_in, tokens_out, cached, response, first, last in totals:
+        counts = (8, events, 8, tokens_in, 8, tokens_out, 8, cached, 8, response, 8, first, 8, last)
+        packed.append(pack(10, 8, set_id, 4, hour, 8, part, *counts))
+    packed.append(COPY_TAIL)
+    return b"".join(packed)
 
 
 def _sized(field: bytes) -> bytes:

@@ -11,6 +11,8 @@ from tollkeeper.storage.locks import wait_for_turn
 from tollkeeper.storage.upsert import is_postgresql
 
 HOUR_US = 3_600_000_000
+# Hours of all years up to 9999, before 1970 as after, stay within 2^27.
+HOUR_BITS = 28
 
 # One statement sees one snapshot: what it deletes is what it adds.
 MERGE = """
@@ -45,23 +47,24 @@ class TotalRow(NamedTuple):
 
 def count_rows(rows: Sequence[EventRow], counts: Sequence[tuple[int, int, int, int]]) -> list[TotalRow]:
     """Sum events and their counted numbers by set and hour, in the order of the table's key."""
-    sums: dict[tuple[int, int], list[int]] = {}
+    sums: dict[int, list[int]] = {}
     for (time_us, _, _, set_id, _, _), (tokens_in, tokens_out, cached, response) in zip(rows, counts, strict=True):
-        key = (set_id, time_us // HOUR_US)
-        cell = sums.get(key)
+        hour = time_us // HOUR_US
+        # One number in the order of (set, hour), which no pair has to be made for.
+        cell = sums.get(key := (set_id << HOUR_BITS) + hour)
         if cell is None:
-            sums[key] = [1, tokens_in, tokens_out, cached, response, time_us, time_us]
+            sums[key] = [set_id, hour, 1, tokens_in, tokens_out, cached, response, time_us, time_us]
             continue
-        cell[0] += 1
-        cell[1] += tokens_in
-        cell[2] += tokens_out
-        cell[3] += cached
-        cell[4] += response
-        if time_us < cell[5]:
-            cell[5] = time_us
-        elif time_us > cell[6]:
-            cell[6] = time_us
-    return [TotalRow(*key, *sums[key]) for key in sorted(sums)]
+        cell[2] += 1
+        cell[3] += tokens_in
+        cell[4] += tokens_out
+        cell[5] += cached
+        cell[6] += response
+        if time_us < cell[7]:
+            cell[7] = time_us
+        elif time_us > cell[8]:
+            cell[8] = time_us
+    return [TotalRow._make(sums[key]) for key in sorted(sums)]
 
 
 def merge_totals(session: Session, *, up_to_hour: int = 1 << 30) -> int:

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import BigInteger, Text, cast, delete, func, select
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Text, any_, cast, delete, func, literal, select
 from sqlalchemy.orm import Session
 
 from tollkeeper.customers.tables import Subject
@@ -29,7 +29,7 @@ def touched_subjects(session: Session, after_sequence: int) -> tuple[int, set[st
     subjects: set[str] = set()
     for start in range(0, len(touched), CHUNK):
         chunk = touched[start : start + CHUNK]
-        subjects.update(session.scalars(select(Subject.subject).where(Subject.id.in_(chunk))))
+        subjects.update(session.scalars(select(Subject.subject).where(_is_one_of(session, chunk))))
     return sequence, subjects
 
 
@@ -38,6 +38,13 @@ def prune_batches(session: Session, *, now: datetime) -> int:
     newest = select(func.max(EventBatch.id)).scalar_subquery()
     result = session.execute(delete(EventBatch).where(EventBatch.received_at < now - KEPT, EventBatch.id < newest))
     return result.rowcount  # type: ignore[attr-defined, no-any-return]  # a DELETE's result is a cursor's
+
+
+def _is_one_of(session: Session, subject_ids: list[int]) -> ColumnElement[bool]:
+    """One parameter on PostgreSQL: this runs twice a second, and thousands cost a tenth of a processor."""
+    if is_postgresql(session):
+        return Subject.id == any_(literal(subject_ids, ARRAY(BigInteger)))
+    return Subject.id.in_(subject_ids)
 
 
 def _present_sequence(session: Session) -> int:
