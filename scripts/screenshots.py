@@ -7,11 +7,14 @@ They show a seeded database at a fixed instant, so that a picture changes only w
 
 import sys
 import tempfile
+from io import BytesIO
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+COLOURS = 192
 sys.path.insert(0, str(ROOT))
 
+from PIL import Image  # noqa: E402  # the path above comes first
 from playwright.sync_api import Browser, Page  # noqa: E402  # the path above comes first
 from pydantic import SecretStr  # noqa: E402
 
@@ -30,14 +33,29 @@ PAGES = {
     "customer": "/admin/customers/kong-air-group",
     "customer-limit": "/admin/customers/tess",
     "customer-form": "/admin/customers/new",
+    "subscription": "/admin/customers/nimbus",
+    "move-consumer": "/admin/customers/nimbus",
     "unmapped": "/admin/unmapped",
     "usage": "/admin/usage?what=meter:requests&by=customer",
     "plans": "/admin/plans",
     "plan": "/admin/plans/pro",
+    "plan-draft": "/admin/plans/pro/draft",
+    "add-ons": "/admin/add-ons",
+    "add-on": "/admin/add-ons/support",
+    "entitlement-templates": "/admin/entitlement-templates",
+    "entitlement-template": "/admin/entitlement-templates/basic-quota",
+    "coupons": "/admin/coupons",
+    "coupon": "/admin/coupons/LAUNCH",
+    "coupon-refused": "/admin/coupons/new",
     "invoices": "/admin/invoices",
     "invoice": "/admin/invoices/INV-000003",
+    "invoice-credit": "/admin/invoices/INV-000003",
+    "legal-entities": "/admin/legal-entities",
+    "legal-entity": "/admin/legal-entities/de",
+    "tax-rates": "/admin/tax-rates",
     "nodes": "/admin/nodes",
     "api-keys": "/admin/api-keys",
+    "audit-log": "/admin/audit-log",
     "health": "/admin/health",
     "not-found": "/admin/customers/nobody",
 }
@@ -48,6 +66,41 @@ LOOKS = {
     "dark-phone": {"viewport": {"width": 375, "height": 720}, "color_scheme": "dark"},
 }
 
+
+def _refuse_coupon(page: Page) -> None:
+    for label, text in (("Code", "spring sale"), ("Name", "Spring"), ("Per cent off", "200")):
+        page.get_by_label(label, exact=True).fill(text)
+    page.get_by_role("button", name="Create coupon").click()
+    page.get_by_role("alert").wait_for()
+
+
+def _follow(page: Page, selector: str) -> None:
+    page.locator(selector).first.click()
+    page.wait_for_load_state()
+
+
+def _unfold(page: Page, act: str) -> None:
+    page.locator("summary", has_text=act).click()
+
+
+def _show_subscription(page: Page) -> None:
+    _follow(page, "a[href*='/subscriptions/']")
+    _unfold(page, "Change plan")
+
+
+def _ask_to_move(page: Page) -> None:
+    _follow(page, "a[href$='/move']")
+    page.get_by_role("button", name="See what changes").click()
+    page.get_by_role("heading", name="What changes").wait_for()
+
+
+# What to do on a page before its picture is taken: the addresses of some hold ids, and some show a form in use.
+BEFORE = {
+    "subscription": _show_subscription,
+    "move-consumer": _ask_to_move,
+    "coupon-refused": _refuse_coupon,
+    "invoice-credit": lambda page: _unfold(page, "Issue a credit note"),
+}
 
 # What docs/images holds of the further looks; all of them would be many megabytes.
 SHOWN_IN_EVERY_LOOK = ("today", "usage", "customer", "invoice")
@@ -83,13 +136,18 @@ def take(browser: Browser, address: str, look: str, target: Path, names: tuple[s
     for name in names:
         if name != "sign-in":
             page.goto(address + PAGES[name])
+            if name in BEFORE:
+                BEFORE[name](page)
             _shoot(page, target / f"{name}-{look}.png")
     context.close()
 
 
 def _shoot(page: Page, path: Path) -> None:
     page.wait_for_load_state("networkidle")
-    page.screenshot(path=path, full_page=True, animations="disabled")
+    page.evaluate("window.scrollTo(0, 0)")  # the navigation stays where the window is
+    taken = Image.open(BytesIO(page.screenshot(full_page=True, animations="disabled")))
+    # a page has few colours: a palette keeps the repository a third of the size
+    taken.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from tests.shop import add_add_on, add_customer, add_feature, flat
 from tollkeeper.access.admins import create_admin
+from tollkeeper.access.audit import Actor, ActorKind, record_act
 from tollkeeper.access.keys import create_api_key, revoke_api_key
 from tollkeeper.catalog.draft import create_plan_draft
 from tollkeeper.catalog.publish import publish_plan
@@ -39,11 +40,18 @@ CONSUMERS = {"booking-web": 60, "booking-app": 45, "cargo-api": 30, "crew-portal
 def fill(database: Database) -> None:
     """Write the books as of NOW: February is invoiced, March runs."""
     with database.transaction() as session:
-        create_admin(session, ADMIN, PASSWORD, now=FEBRUARY)
+        admin = create_admin(session, ADMIN, PASSWORD, now=FEBRUARY)
+        ada = Actor(ActorKind.ADMIN, admin.id, ADMIN)
+        operator = Actor(ActorKind.COMMAND, "operator", "operator")
         _add_keys(session)
+        record_act(session, operator, "keys create", target="node-7", fields=["scope"], now=FEBRUARY)
         _add_plans(session)
+        publish = "POST /api/v1/plans/<key>/publish"
+        record_act(session, ada, publish, target="/api/v1/plans/pro/publish", now=FEBRUARY + timedelta(hours=1))
         _add_customers(session)
         _add_nodes(session)
+        new, fields = "/admin/customers/new", ["name", "key", "currency"]
+        record_act(session, ada, f"POST {new}", target=new, fields=fields, now=FEBRUARY + timedelta(hours=2))
         _add_offers(session)
     with database.transaction() as session:
         accept_events(session, list(_events()), now=NOW)
