@@ -4,6 +4,8 @@
     <start ms>-<pid>-<nonce>-<n>.<records>.seg   closed, with the number of its records
     <start ms>-<pid>-<nonce>-<n>.progress        how far the shipper got
 
+The nonce is the writer's, so that what it begins within one millisecond is in order too.
+
 A lock dies with its process. So an `.open` file whose lock is free has no writer any more, however that ended.
 """
 
@@ -20,7 +22,7 @@ from pathlib import Path
 
 from tollkeeper_kong.frames import HEAD_BYTES, MOST_RECORD_BYTES, frames, read_stretch
 
-_NAME = re.compile(r"(?P<stem>(?P<start>\d{13})-\d+-[0-9a-f]+-\d{6})\.(?:open|(?P<records>\d+)\.seg)")
+_NAME = re.compile(r"(?P<stem>(?P<start>\d{13})-\d+-[0-9a-f]+-\d{6,})\.(?:open|(?P<records>\d+)\.seg)")
 ABANDONED_SECONDS = 600.0
 _READ_BYTES = 4 * 1024 * 1024
 
@@ -135,8 +137,8 @@ def count_records(descriptor: int) -> int:
 class OpenSegment:
     """The segment that this process writes. Every method may raise OSError."""
 
-    def __init__(self, directory: Path, number: int, *, sync: bool) -> None:
-        stem = f"{int(time.time() * 1000):013d}-{os.getpid()}-{secrets.token_hex(3)}-{number:06d}"
+    def __init__(self, directory: Path, number: int, *, nonce: str, sync: bool) -> None:
+        stem = f"{int(time.time() * 1000):013d}-{os.getpid()}-{nonce}-{number:06d}"
         self.path = directory / f"{stem}.open"
         self.size = 0
         self.records = 0

@@ -1,5 +1,6 @@
 """Writes groups of records to segments; what the disk refuses is written again, elsewhere, until it is taken."""
 
+import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,7 @@ class SpoolWriter:
         self._drops_oldest = when_full == "drop_oldest_counted"
         self._segment: OpenSegment | None = None
         self._opened = 0
+        self._nonce = secrets.token_hex(3)
         self._dirty_since: float | None = None
         self._pending: list[bytes] = []
         self._written: list[bytes] = []  # not synced yet, under the policy `group`; pending again if a sync fails
@@ -205,7 +207,7 @@ class SpoolWriter:
         if self._segment is None:
             self._opened += 1
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._segment = OpenSegment(self._directory, self._opened, sync=self._fsync != "off")
+            self._segment = OpenSegment(self._directory, self._opened, nonce=self._nonce, sync=self._fsync != "off")
         return self._segment
 
     def _make_room(self, size: int) -> None:

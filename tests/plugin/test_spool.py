@@ -185,6 +185,19 @@ def test_a_segment_ends_by_size_and_by_age(tmp_path: Path) -> None:
     spool.close()
 
 
+def test_segments_of_one_writer_are_in_order_even_within_a_millisecond(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, tuning=SpoolTuning(group_seconds=0, segment_bytes=1))
+    for record in numbered(40):
+        spool.append(record)
+        spool.flush()
+    spool.close()
+    stems = [segment.stem.split("-") for segment in list_segments(tmp_path)]
+    assert len({nonce for _start, _pid, nonce, _number in stems}) == 1, (
+        "what comes before the number tells no two apart"
+    )
+    assert stored(tmp_path) == numbered(40)
+
+
 def test_at_the_cap_the_oldest_go_and_are_counted(tmp_path: Path) -> None:
     spool = Spool(tmp_path, max_bytes=40_000, tuning=FAST)
     for begin in range(0, 5000, 50):
