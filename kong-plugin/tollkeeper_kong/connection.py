@@ -1,6 +1,7 @@
 """One of Kong's pooled connections: messages in, the engine's answers out."""
 
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
 
@@ -15,6 +16,7 @@ from tollkeeper_kong.workers import Workers
 READ_BYTES = 16_384
 MOST_MESSAGE_BYTES = 64 * 1024 * 1024  # a buffered answer may come back in one step
 MOST_ELEMENTS = 65_536  # msgpack makes room for as many as a header claims, before they have come
+_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 _GARBAGE = (Malformed, msgpack.UnpackException, ValueError, TypeError, RecursionError, MemoryError)
 
 
@@ -52,6 +54,22 @@ class Connection:
     def fileno(self) -> int:
         """Return the socket's file descriptor."""
         return self._socket.fileno()
+
+    @property
+    def is_between_messages(self) -> bool:
+        """Whether nothing was read that is not answered."""
+        return not self._is_busy and not self._is_closed and self._pieces is None
+
+    @property
+    def peer_pid(self) -> int:
+        """The process that has opened the connection."""
+        credentials = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        return int(_CREDENTIALS.unpack(credentials)[0])
+
+    def detach(self) -> int:
+        """Let go of a connection between messages and return its file descriptor, which stays open."""
+        self._forget()
+        return self._socket.detach()
 
     def close(self) -> None:
         """End the connection; a handler that waits is let through first."""
@@ -137,12 +155,14 @@ class Connection:
             self._watcher.stop()
 
     def _close(self) -> None:
-        if self._is_closed:
-            return
+        if not self._is_closed:
+            self._forget()
+            self._socket.close()
+
+    def _forget(self) -> None:
         self._is_closed = True
         self._unwatch()
         self._watcher.close()
-        self._socket.close()
         self._ended(self)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tollkeeper_kong.handover import door_of
 from tollkeeper_kong.peers import own_name, socket_names
 
 
@@ -40,6 +41,13 @@ class PublishedSocket:
         """Say whether the path still leads to this server."""
         return _identity_of(self.path) == self._identity
 
+    def successor(self) -> Path | None:
+        """Return the own name of the server that has taken over the path; None while it is ours or nobody's."""
+        current = _identity_of(self.path)
+        if current is None or current == self._identity:
+            return None
+        return next((name for name in socket_names(self.path) if _identity_of(name) == current), None)
+
     def withdraw(self) -> None:
         """Remove the path unless it belongs to a newer server by now."""
         with suppress(OSError), self._lock():
@@ -69,6 +77,7 @@ class PublishedSocket:
                     probe.connect(str(name))
                 except ConnectionRefusedError:
                     name.unlink(missing_ok=True)
+                    door_of(name).unlink(missing_ok=True)
                 except OSError:
                     continue
         self._own.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ import gevent
 import gevent.socket
 import msgpack
 
-ASK_SECONDS = 0.5  # less than Kong waits, LUA_SOCKET_READ_TIMEOUT=2s
+ASK_SECONDS = 1.5  # less than Kong waits, LUA_SOCKET_READ_TIMEOUT=2s
 FROM_PEER = "peer."
 """Begins the methods of a call that a peer passes on: it is not passed on again."""
 
@@ -46,6 +46,11 @@ class Peers:
 def own_name(path: Path, pid: int) -> Path:
     """Return the name that a server's socket keeps when another one takes over the path."""
     return path.with_name(f".{path.name}.{pid}")
+
+
+def pid_of(name: Path) -> int:
+    """Return the process id of the server of a name."""
+    return int(name.name.rpartition(".")[2])
 
 
 def socket_names(path: Path) -> Iterator[Path]:

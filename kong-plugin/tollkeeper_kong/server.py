@@ -18,8 +18,9 @@ from gevent.hub import get_hub
 
 from tollkeeper_kong.connection import Connection
 from tollkeeper_kong.engine import Engine
+from tollkeeper_kong.handover import Door, hand_over
 from tollkeeper_kong.listener import PublishedSocket
-from tollkeeper_kong.peers import Peers
+from tollkeeper_kong.peers import Peers, own_name, pid_of
 from tollkeeper_kong.workers import Workers
 
 _ACCEPTS_PER_TURN = 64
@@ -90,8 +91,7 @@ class Server:
         finally:
             self._published.withdraw()
             self._drain_events()  # a successor may still pass steps on
-            self._acceptor.close()
-            self._published.close()
+            self._unpublish()
             self._close_connections()
             self._workers.close()
             sweeper.kill()
@@ -99,11 +99,17 @@ class Server:
                 handler.cancel()
 
     def _publish(self) -> None:
+        self._door = Door(own_name(self._options.socket_path, os.getpid()), self._accepted)
         self._published = PublishedSocket(
             self._options.socket_path, mode=self._options.socket_mode, backlog=self._options.backlog
         )
         self._acceptor = _Acceptor(self._published.socket, self._accepted, self._engine)
         self._is_succeeded = False
+
+    def _unpublish(self) -> None:
+        self._acceptor.close()
+        self._published.close()
+        self._door.close()
 
     def _look_at_path(self) -> None:
         """See whose the path is. Take it again when it is gone: `kong start` removes the sockets in its prefix."""
@@ -112,8 +118,7 @@ class Server:
         if os.path.lexists(self._options.socket_path):
             self._is_succeeded = not self._published.is_current()
             return
-        self._acceptor.close()
-        self._published.close()
+        self._unpublish()
         with suppress(OSError):  # the folder is gone too: try again
             self._publish()
 
@@ -143,11 +148,26 @@ class Server:
                 self.stop("the parent process is gone")
 
     def _drain_events(self) -> None:
-        """Take what was sent before the end and let events that have begun end, within the time allowed."""
+        """Take what was sent before the end and let events that have begun end, within the time allowed.
+
+        A successor takes the connections over; for an event of ours it asks us until that ends, and an instance of ours
+        is unknown from now on, so that Kong starts it there.
+        """
         deadline = time.monotonic() + self._options.drain_seconds
-        while (len(self._engine.waiting) or self._has_unread()) and time.monotonic() < deadline:
+        successor = self._published.successor()
+        if successor is not None:
+            self._engine.instances.by_id.clear()
+        while True:
+            if successor is not None:
+                hand_over(successor, self._connections_of_kong(pid_of(successor)))
+            if not (len(self._engine.waiting) or self._has_unread()) or time.monotonic() >= deadline:
+                break
             gevent.sleep(0.02)
         self._engine.abandon()
+
+    def _connections_of_kong(self, successor_pid: int) -> list[Connection]:
+        """Return the connections on which no server asks another."""
+        return [connection for connection in self._connections if connection.peer_pid != successor_pid]
 
     def _has_unread(self) -> bool:
         """Say whether a connection, taken or not, holds bytes that have not been answered."""

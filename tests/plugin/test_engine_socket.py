@@ -176,6 +176,26 @@ def test_a_server_that_ends_lets_its_events_end_by_way_of_its_successor(
         assert ours.process.wait(PATIENCE_SECONDS) == 0
 
 
+def test_a_server_that_ends_gives_its_connections_to_its_successor(
+    ours: ServerProcess, old: Rpc, beside: ServerProcess
+) -> None:
+    """Kong may be about to send on any of them, or may have sent already."""
+    with ExitStack() as stack:
+        idle = stack.enter_context(Rpc(ours.socket_path.with_name(f".{ours.socket_path.name}.{ours.pid}")))
+        begun = old.event(old.start(access="ask_and_echo"))["EventId"]
+        assert idle.call("GetStatus")["Pid"] == ours.pid
+        ours.process.send_signal(signal.SIGTERM)
+        assert wait_until(lambda: idle.call("GetStatus")["Pid"] == beside.pid)
+        assert ours.process.poll() is None
+        assert idle.step(begun, "value")["Data"]["Args"] == ["x", "value"]
+        assert old.step(begun)["Data"] == "ret"
+        assert ours.process.wait(PATIENCE_SECONDS) == 0
+        assert old.call("GetStatus")["Pid"] == beside.pid
+        assert idle.event(idle.start(access="nothing"))["Data"] == "ret"
+        with pytest.raises(RuntimeError, match=f"^event id {begun} not found$"):
+            old.step(begun)
+
+
 def test_what_was_sent_before_sigterm_is_still_answered(ours: ServerProcess, old: Rpc) -> None:
     """More than the server takes from its sockets in one turn, half of it on connections that it has not accepted."""
     instance = old.start(access="nothing")
