@@ -20,6 +20,7 @@ import tollkeeper.invoices.immutable
 import tollkeeper.invoices.mail_tables
 import tollkeeper.invoices.payment_tables
 import tollkeeper.invoices.tables
+import tollkeeper.invoices.top_up_tables
 import tollkeeper.kong.tables
 import tollkeeper.metering.keeping_tables
 import tollkeeper.metering.stores.tables
@@ -97,6 +98,7 @@ TABLES: tuple[ModuleType, ...] = (
     tollkeeper.invoices.payment_tables,
     tollkeeper.invoices.mail_tables,
     tollkeeper.invoices.credit_note_tables,
+    tollkeeper.invoices.top_up_tables,
     tollkeeper.entitlements.tables,
     tollkeeper.kong.tables,
     tollkeeper.metering.keeping_tables,

@@ -8,7 +8,7 @@ from tests.shop import add_customer, at
 from tollkeeper.credits.draw import Wanted, draw_credit_for, plan_draws
 from tollkeeper.credits.grants import GrantDraft, grant_credit
 from tollkeeper.credits.tables import GrantKind
-from tollkeeper.credits.top_up import set_top_up, stop_top_up
+from tollkeeper.credits.top_up import TopUpTerms, set_top_up, stop_top_up
 from tollkeeper.customers.customers import get_customer
 from tollkeeper.errors import Conflict, InvalidInput
 from tollkeeper.notifications.tables import Notification
@@ -137,7 +137,7 @@ def notes(session: Session) -> list[str]:
 
 def test_a_top_up_is_asked_for_once_until_the_balance_is_back(books: Session) -> None:
     grant(books, "welcome", 1000)
-    set_top_up(books, acme(books), "EUR", threshold_minor=300, amount_minor=2000, now=NOW)
+    set_top_up(books, acme(books), "EUR", TopUpTerms(300, 2000), now=NOW)
     draw(books, 700, "inv_1")
     assert notes(books) == []  # 3.00 is not below 3.00
     draw(books, 1, "inv_2", now=at("2026-01-11"))
@@ -150,7 +150,7 @@ def test_a_top_up_is_asked_for_once_until_the_balance_is_back(books: Session) ->
 
 def test_a_top_up_that_is_stopped_is_not_asked_for(books: Session) -> None:
     grant(books, "welcome", 1000)
-    set_top_up(books, acme(books), "EUR", threshold_minor=300, amount_minor=2000, now=NOW)
+    set_top_up(books, acme(books), "EUR", TopUpTerms(300, 2000), now=NOW)
     stop_top_up(books, acme(books), "EUR", now=NOW)
     draw(books, 900)
     assert notes(books) == []
@@ -159,4 +159,4 @@ def test_a_top_up_that_is_stopped_is_not_asked_for(books: Session) -> None:
 @pytest.mark.parametrize(("threshold", "amount"), [(0, 5), (5, 0)])
 def test_a_top_up_of_nothing_is_refused(books: Session, threshold: int, amount: int) -> None:
     with pytest.raises(InvalidInput):
-        set_top_up(books, acme(books), "EUR", threshold_minor=threshold, amount_minor=amount, now=NOW)
+        set_top_up(books, acme(books), "EUR", TopUpTerms(threshold, amount), now=NOW)

@@ -13,6 +13,7 @@ from tollkeeper.coupons.tables import Duration
 from tollkeeper.credits.expire import expire_due_grants
 from tollkeeper.credits.grants import GrantDraft, grant_credit
 from tollkeeper.credits.tables import GrantKind
+from tollkeeper.credits.top_up import TopUpTerms, set_top_up
 from tollkeeper.customers.customers import get_customer, update_customer
 from tollkeeper.invoices.close_invoice import AfterVoid, void_invoice
 from tollkeeper.invoices.legal_entities import save_legal_entity
@@ -71,6 +72,16 @@ def grant(story: Any, time: str, key: str, amount: str, kind: str, terms: str) -
             priority=int(priority[1]) if priority else 10,
         )
         grant_credit(session, key, draft, now=instant(time))
+
+
+def top_up(story: Any, time: str, key: str, amount: str, threshold: str) -> None:
+    """Let a customer be charged for a top-up whenever its credit falls below a threshold."""
+    with story.database.transaction() as session:
+        customer = get_customer(session, key)
+        minor, below = (parse_minor(one, customer.currency, "/amount") for one in (amount, threshold))
+        set_top_up(
+            session, customer.id, customer.currency, TopUpTerms(below, minor, is_charged=True), now=instant(time)
+        )
 
 
 def charge_tax(story: Any, country: str, inside: str | None, before: str | None) -> None:
@@ -138,6 +149,7 @@ MONEY_SENTENCES: list[tuple[str, Callable[..., None]]] = [
     (rf"({TIME}) pay (INV-\d+)", pay),
     (rf"({TIME}) expire credit", expire),
     (rf"({TIME}) grant (\w+) ([\d.]+) [A-Z]{{3}} of (promotional|paid|external) credit({TERMS})", grant),
+    (rf"({TIME}) (\w+) is charged ([\d.]+) whenever its credit is below ([\d.]+)", top_up),
     (
         r"tax is charged in ([A-Z]{2})( inside of prices)?(?:, after (no|promotional|all) credit)?",
         charge_tax,

@@ -38,6 +38,7 @@ from tollkeeper.invoices.tables import (
     InvoiceStatus,
     LastBelowMinimum,
 )
+from tollkeeper.invoices.top_up import charge_top_ups
 from tollkeeper.invoices.verify import verify_invoice
 from tollkeeper.invoices.verify_note import verify_credit_note
 from tollkeeper.metering.accept import accept_events
@@ -233,6 +234,10 @@ class Story:
         """Bill what is due."""
         self._note(bill_due_periods(self.database, now=_instant(time), grace=self._grace))
 
+    def charge_top_ups(self, time: str) -> None:
+        """Charge the top-ups that are due."""
+        self._note(charge_top_ups(self.database, now=_instant(time)))
+
     def bill_thresholds(self, time: str) -> None:
         """Look for usage that has come to its plan's threshold, as the job does."""
         self._note(bill_thresholds(self.database, now=_instant(time)))
@@ -372,6 +377,7 @@ SENTENCES: list[tuple[str, Callable[..., None]]] = [
     (rf"({TIME}) (\w+) uses ([\d.-]+) (\w+)(?: in (\d+) events)?(?: on ({TIME}))?", Story.use),
     (rf"({TIME}) close period", Story.close),
     (rf"({TIME}) bill thresholds", Story.bill_thresholds),
+    (rf"({TIME}) charge top-ups", Story.charge_top_ups),
     (rf"({TIME}) close after the end", Story.close_after_the_end),
     (rf"({TIME}) look at (\w+)", Story.look),
     (rf"({TIME}) (\w+) changes to (\w+)( at period end)?", Story.change),

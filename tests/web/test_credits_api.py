@@ -14,6 +14,7 @@ from tollkeeper.credits.grants import GrantDraft, grant_credit
 from tollkeeper.credits.tables import GrantKind
 from tollkeeper.customers.customers import get_customer
 from tollkeeper.invoices.billing_run import bill_payer
+from tollkeeper.invoices.top_up import charge_top_ups
 from tollkeeper.storage.session import Database
 from tollkeeper.subscriptions.subscribe import subscribe
 
@@ -126,6 +127,26 @@ def test_a_top_up_is_set_due_and_stopped(client: FlaskClient, key_for: KeyFor, a
     assert again["due_since"] is None
     assert client.put(path, json={}, headers=headers).get_json()["threshold"] is None
     assert client.put(path, json={"amount": "5"}, headers=headers).get_json()["errors"][0]["path"] == "/threshold"
+
+
+def test_a_top_up_that_is_charged_grants_its_credit_when_its_invoice_is_paid(
+    client: FlaskClient, key_for: KeyFor, acme: Story, clock: FixedClock
+) -> None:
+    headers = key_for("write", "read")
+    path = "/api/v1/customers/acme"
+    terms = {"threshold": "1000.00", "amount": "2000.00", "is_charged": True}
+    assert client.put(f"{path}/credit-top-up", json=terms, headers=headers).get_json()["is_charged"] is True
+    [number] = charge_top_ups(acme.database, now=clock.now()).invoices
+    shown = client.get(f"/api/v1/invoices/{number}/lines", headers=headers).get_json()
+    assert [(line["kind"], line["amount"]) for line in shown["items"]] == [("top_up", "2000.00")]
+    assert client.get(f"/api/v1/invoices/{number}/pdf", headers=headers).status_code == 200
+    assert client.post(f"/api/v1/invoices/{number}/payments", json={}, headers=headers).status_code == 201
+    [granted] = [
+        one
+        for one in client.get(f"{path}/credit-grants", headers=headers).get_json()["items"]
+        if one["amount"] == "2000.00"
+    ]
+    assert (granted["kind"], granted["name"], granted["remaining"]) == ("paid", f"Top-up {number}", "2000.00")
 
 
 def test_the_admin_page_of_an_invoice_shows_its_credit(ada: Visitor, books_database: Database) -> None:

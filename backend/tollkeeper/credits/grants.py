@@ -54,6 +54,14 @@ def grant_credit(session: Session, key_or_id: str, draft: GrantDraft, *, now: da
     if customer.parent_id is not None:
         payer = session.get_one(Customer, customer.parent_id).key
         raise Conflict(f"{customer.key!r} is paid by {payer!r}, and invoices draw the payer's credit: grant it there")
+    return add_grant(session, customer, draft, now=now)
+
+
+def add_grant(session: Session, customer: Customer, draft: GrantDraft, *, now: datetime) -> CreditGrant:
+    """Grant credit to a customer, also to one whom another one pays for: it waits until it pays for itself again.
+
+    Otherwise as grant_credit.
+    """
     _check(draft, now=now)
     currency = draft.currency or customer.currency
     currency_exponent(currency)

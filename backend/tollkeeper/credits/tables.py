@@ -42,6 +42,8 @@ class CreditWallet(Base):
     last_sequence: Mapped[int] = mapped_column(BigInteger)
     top_up_threshold_minor: Mapped[int | None] = mapped_column(BigInteger)
     top_up_amount_minor: Mapped[int | None] = mapped_column(BigInteger)
+    # whether an invoice charges it, or the outside does by itself
+    top_up_is_charged: Mapped[bool] = mapped_column(default=False)
     # set while the balance is below the threshold and the outside was told
     top_up_due_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
 

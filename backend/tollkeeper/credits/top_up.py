@@ -1,5 +1,6 @@
-"""Automatic top-up: below a threshold the outside is asked, once, to charge the customer and grant paid credit."""
+"""Automatic top-up: below a threshold the customer is charged once, by an invoice (invoices/top_up.py) or outside."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -9,20 +10,28 @@ from tollkeeper.credits.wallets import close_act, open_wallet
 from tollkeeper.errors import InvalidInput
 
 
-def set_top_up(
-    session: Session, customer_id: str, currency: str, *, threshold_minor: int, amount_minor: int, now: datetime
-) -> CreditWallet:
+@dataclass(frozen=True, slots=True)
+class TopUpTerms:
+    """Below which balance how much is topped up, and whether an invoice charges it."""
+
+    threshold_minor: int
+    amount_minor: int
+    is_charged: bool = False
+
+
+def set_top_up(session: Session, customer_id: str, currency: str, terms: TopUpTerms, *, now: datetime) -> CreditWallet:
     """Ask for `amount` whenever the balance is below `threshold`: the notification `credit.top_up_due`.
 
     It is sent once each time that the balance falls below; a balance that is below already counts as falling.
     """
-    if threshold_minor <= 0:
+    if terms.threshold_minor <= 0:
         raise InvalidInput.of("/threshold", "has to be more than zero")
-    if amount_minor <= 0:
+    if terms.amount_minor <= 0:
         raise InvalidInput.of("/amount", "has to be more than zero")
     wallet = open_wallet(session, customer_id, currency, now=now)
-    wallet.top_up_threshold_minor = threshold_minor
-    wallet.top_up_amount_minor = amount_minor
+    wallet.top_up_threshold_minor = terms.threshold_minor
+    wallet.top_up_amount_minor = terms.amount_minor
+    wallet.top_up_is_charged = terms.is_charged
     close_act(session, wallet, now=now)
     return wallet
 
@@ -32,6 +41,7 @@ def stop_top_up(session: Session, customer_id: str, currency: str, *, now: datet
     wallet = open_wallet(session, customer_id, currency, now=now)
     wallet.top_up_threshold_minor = None
     wallet.top_up_amount_minor = None
+    wallet.top_up_is_charged = False
     wallet.top_up_due_since = None
     session.flush()
     return wallet

@@ -139,6 +139,7 @@ def close_act(session: Session, wallet: CreditWallet, *, now: datetime) -> None:
             "balance": format_minor(balance, wallet.currency),
             "threshold": format_minor(wallet.top_up_threshold_minor, wallet.currency),
             "amount": format_minor(wallet.top_up_amount_minor, wallet.currency),
+            "is_charged": wallet.top_up_is_charged,
         }
         key = f"credit.top_up_due:{wallet.customer_id}:{wallet.currency}:{now.isoformat()}"
         enqueue(session, "credit.top_up_due", told, key=key, now=now)

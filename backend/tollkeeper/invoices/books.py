@@ -26,6 +26,7 @@ from tollkeeper.invoices.tables import (
     LegalEntity,
 )
 from tollkeeper.invoices.taxing import taxes_are_right
+from tollkeeper.invoices.top_up_grant import top_ups_are_granted_when_paid
 from tollkeeper.subscriptions.billing_periods import billing_periods
 from tollkeeper.subscriptions.periods import MICROSECOND
 from tollkeeper.subscriptions.tables import Subscription
@@ -187,6 +188,7 @@ CHECKS: tuple[Callable[[Session], Iterator[str]], ...] = (
     none_is_below_zero,
     no_more_is_returned_than_was_taken,
     taxes_are_right,
+    top_ups_are_granted_when_paid,
     *COUPON_CHECKS,
     *CREDIT_CHECKS,
 )

@@ -10,7 +10,7 @@ from tollkeeper.errors import NotFound
 from tollkeeper.invoices.credit_note_amounts import Room
 from tollkeeper.invoices.credit_note_tables import CreditNote, CreditNoteLine, CreditNoteStatus
 from tollkeeper.invoices.reading import get_invoice
-from tollkeeper.invoices.tables import PREPAID_CREDIT, TAX, Invoice, InvoiceLine
+from tollkeeper.invoices.tables import PREPAID_CREDIT, TAX, TOP_UP, Invoice, InvoiceLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +87,12 @@ def taken_of(session: Session, invoice_id: str) -> dict[str, Taken]:
 
 
 def room_of(session: Session, invoice: Invoice, lines: Sequence[InvoiceLine]) -> Room:
-    """Return what may be taken back of an invoice: all but prepaid credit, which is a way of paying it.
+    """Return what may be taken back of an invoice: all but prepaid credit, which is a way of paying it, and top-ups.
 
     Tax that is inside of the prices is on a line of no amount; its proof says how much it is.
     """
     tax = sum(line.proof["tax_minor"] for line in lines if line.kind == TAX)
-    net = sum(line.amount_minor for line in lines if line.kind != PREPAID_CREDIT) - tax
+    net = sum(line.amount_minor for line in lines if line.kind not in (PREPAID_CREDIT, TOP_UP)) - tax
     net_credited, tax_credited = session.execute(
         select(
             func.coalesce(func.sum(CreditNote.net_minor), 0), func.coalesce(func.sum(CreditNote.tax_minor), 0)

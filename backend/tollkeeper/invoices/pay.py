@@ -13,6 +13,7 @@ from tollkeeper.invoices.payment_tables import InvoiceActKind, InvoicePayment, P
 from tollkeeper.invoices.reading import get_invoice
 from tollkeeper.invoices.states import MAY_BE_PAID, OPEN_STATUSES, Deed, amount_due, move
 from tollkeeper.invoices.tables import Invoice, InvoiceStatus
+from tollkeeper.invoices.top_up_grant import grant_top_up
 from tollkeeper.money import format_minor
 from tollkeeper.storage.ids import new_id
 
@@ -78,6 +79,7 @@ def settle(session: Session, invoice: Invoice, deed: Deed) -> None:
         invoice.paid_at = deed.now
     session.flush()
     if is_paid:
+        grant_top_up(session, invoice, now=deed.now)
         announce(session, invoice, "paid", now=deed.now)
 
 

@@ -26,7 +26,7 @@ from tollkeeper.invoices.prepaid import (
     foresee_draws_after_tax,
     foresee_draws_before_tax,
 )
-from tollkeeper.invoices.tables import InvoiceLine
+from tollkeeper.invoices.tables import TOP_UP, InvoiceLine
 from tollkeeper.invoices.taxing import tax_lines
 
 Act = Callable[[Session, Bill], Sequence[InvoiceLine]]
@@ -66,11 +66,16 @@ def foresee_steps(session: Session, bill: Bill) -> None:
 
 def take_steps(session: Session, bill: Bill) -> None:
     """Take every step for a bill that is being issued, and set its total; the caller holds the invoice's lock."""
-    for step in STEPS:
+    for step in () if is_top_up(bill) else STEPS:
         added = step.take(session, bill)
         _add(bill, added)
         session.add_all(added)
     bill.invoice.total_minor = bill.total_minor
+
+
+def is_top_up(bill: Bill) -> bool:
+    """Tell whether a bill charges a top-up: it sells credit, so no coupon, credit or tax is on it."""
+    return any(line.kind == TOP_UP for line in bill.lines)
 
 
 def _add(bill: Bill, lines: Sequence[InvoiceLine]) -> None:

@@ -27,6 +27,7 @@ from tollkeeper.invoices.settle import stretches_of
 from tollkeeper.invoices.shares import share_charge
 from tollkeeper.invoices.tables import BilledPeriod, ChargeKind, Invoice, InvoiceLine, InvoiceStatus
 from tollkeeper.invoices.taxing import check_taxes, untaxed_problem
+from tollkeeper.invoices.top_up_grant import check_top_up
 from tollkeeper.invoices.wording import word_lines
 from tollkeeper.metering.event import microseconds_of
 from tollkeeper.metering.retention_bound import RawEventsDropped, raw_from_us
@@ -92,6 +93,7 @@ def verify_invoice(session: Session, id_or_number: str) -> list[Finding]:
         check_coupons(session, invoice, lines),
         check_returns(lines),
         check_taxes(session, invoice, lines),
+        check_top_up(session, invoice, lines),
     )
     for line, problem in chain(*checks):
         findings.append(finding_of(line.position, line.description, line.amount_minor, [problem] if problem else []))

@@ -14,6 +14,7 @@ from tollkeeper.invoices.interim import bill_thresholds
 from tollkeeper.invoices.mail import send_due
 from tollkeeper.invoices.pay import mark_overdue
 from tollkeeper.invoices.retention import drop_old_events
+from tollkeeper.invoices.top_up import charge_top_ups
 from tollkeeper.jobs.context import JobContext
 from tollkeeper.jobs.runner import Job
 from tollkeeper.metering.digests import MOST_PARTS, fold_digests
@@ -72,6 +73,11 @@ def bill(context: JobContext) -> int:
 def bill_interim(context: JobContext) -> int:
     """Issue interim invoices where usage has come to a plan's threshold."""
     return len(bill_thresholds(context.database, now=context.clock.now()).invoices)
+
+
+def top_up(context: JobContext) -> int:
+    """Issue the invoices for automatic top-ups that are due."""
+    return len(charge_top_ups(context.database, now=context.clock.now()).invoices)
 
 
 def find_overdue(context: JobContext) -> int:
@@ -188,6 +194,7 @@ TIMETABLE = (
     Job("refresh_verdicts", 0.5, refresh, "Count usage against quotas and tell the gateway nodes."),
     Job("expire_credit", 10, expire_credit, "Expire and reset prepaid credit."),
     Job("bill_due_periods", 5, bill, "Issue the invoices of periods that are over."),
+    Job("charge_top_ups", 60, top_up, "Issue the invoices for automatic top-ups that are due."),
     Job("bill_thresholds", 60, bill_interim, "Issue interim invoices where usage has come to a plan's threshold."),
     Job("mark_overdue", 60, find_overdue, "Move invoices whose due date has come and that are not paid."),
     Job("sync_stripe", 5, sync_stripe, "Bring issued invoices to Stripe, and take over what Stripe tells."),

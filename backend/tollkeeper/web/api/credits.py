@@ -11,7 +11,7 @@ from tollkeeper.credits.balance import balances_of
 from tollkeeper.credits.grants import DEFAULT_PRIORITY, GrantDraft, get_grant, grant_credit, list_grants, void_grant
 from tollkeeper.credits.ledger import Posted, list_ledger
 from tollkeeper.credits.tables import ActKind, CreditGrant, CreditWallet, GrantKind
-from tollkeeper.credits.top_up import set_top_up, stop_top_up
+from tollkeeper.credits.top_up import TopUpTerms, set_top_up, stop_top_up
 from tollkeeper.customers.customers import get_customer
 from tollkeeper.customers.tables import Customer
 from tollkeeper.errors import InvalidInput, NotFound
@@ -126,6 +126,9 @@ class TopUpIn(BaseModel):
     currency: Annotated[Currency | None, Field(description="By default the customer's.")] = None
     threshold: Annotated[AmountIn | None, Field(description="Ask when the balance is below it; null: never.")] = None
     amount: Annotated[AmountIn | None, Field(description="How much to ask for; null with the threshold.")] = None
+    is_charged: Annotated[
+        bool, Field(description="Charge it by an invoice of its own, whose payment grants the credit.")
+    ] = False
 
 
 class TopUpOut(BaseModel):
@@ -135,6 +138,7 @@ class TopUpOut(BaseModel):
     currency: str
     threshold: Amount | None
     amount: Amount | None
+    is_charged: bool
     due_since: datetime | None
 
 
@@ -199,7 +203,10 @@ def show_credit_ledger(customer: str, query: LedgerQuery) -> Page[TransactionOut
 @blueprint.put("/credit-top-up")
 @endpoint("write", body=TopUpIn, answer=TopUpOut)
 def set_credit_top_up(customer: str, body: TopUpIn) -> TopUpOut:
-    """Ask for a top-up, by the notification credit.top_up_due, whenever the balance falls below a threshold."""
+    """Ask for a top-up, by the notification credit.top_up_due, whenever the balance falls below a threshold.
+
+    If it is charged, an invoice of its own is issued, too; its payment grants the credit.
+    """
     now = web_context().clock.now()
     with transaction() as session:
         found = get_customer(session, customer)
@@ -212,8 +219,11 @@ def set_credit_top_up(customer: str, body: TopUpIn) -> TopUpOut:
             session,
             found.id,
             currency,
-            threshold_minor=parse_minor(body.threshold, currency, "/threshold"),
-            amount_minor=parse_minor(body.amount, currency, "/amount"),
+            TopUpTerms(
+                threshold_minor=parse_minor(body.threshold, currency, "/threshold"),
+                amount_minor=parse_minor(body.amount, currency, "/amount"),
+                is_charged=body.is_charged,
+            ),
             now=now,
         )
         return _top_up(wallet)
@@ -294,5 +304,6 @@ def _top_up(wallet: CreditWallet) -> TopUpOut:
         currency=wallet.currency,
         threshold=threshold,
         amount=amount,
+        is_charged=wallet.top_up_is_charged,
         due_since=wallet.top_up_due_since,
     )
