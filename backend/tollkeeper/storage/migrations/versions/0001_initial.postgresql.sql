@@ -552,6 +552,7 @@ CREATE TABLE credit_wallets (
   last_sequence BIGINT NOT NULL,
   top_up_threshold_minor BIGINT,
   top_up_amount_minor BIGINT,
+  top_up_is_charged BOOLEAN NOT NULL,
   top_up_due_since TIMESTAMP WITH TIME ZONE,
   CONSTRAINT pk_credit_wallets PRIMARY KEY (customer_id, currency),
   CONSTRAINT ck_credit_wallets_top_up_is_whole CHECK ((top_up_threshold_minor IS NULL) = (top_up_amount_minor IS NULL)),
@@ -899,6 +900,19 @@ CREATE TABLE invoice_acts (
 CREATE OR REPLACE FUNCTION tollkeeper_keep_invoice_acts() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'what was done to an invoice never changes' USING ERRCODE = 'integrity_constraint_violation'; END $$;
 
 CREATE OR REPLACE TRIGGER invoice_acts_keep BEFORE UPDATE OR DELETE OR TRUNCATE ON invoice_acts FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_invoice_acts();
+
+CREATE TABLE credit_top_ups (
+  customer_id VARCHAR NOT NULL,
+  currency VARCHAR NOT NULL,
+  due_since TIMESTAMP WITH TIME ZONE NOT NULL,
+  invoice_id VARCHAR NOT NULL,
+  amount_minor BIGINT NOT NULL,
+  CONSTRAINT pk_credit_top_ups PRIMARY KEY (customer_id, currency, due_since),
+  CONSTRAINT fk_credit_top_ups_customer_id_currency FOREIGN KEY(customer_id, currency) REFERENCES credit_wallets (customer_id, currency),
+  CONSTRAINT ck_credit_top_ups_amount_is_positive CHECK (amount_minor > 0),
+  CONSTRAINT uq_credit_top_ups_invoice_id UNIQUE (invoice_id),
+  CONSTRAINT fk_credit_top_ups_invoice_id FOREIGN KEY(invoice_id) REFERENCES invoices (id)
+);
 
 CREATE TABLE stripe_syncs (
   invoice_id VARCHAR NOT NULL,

@@ -552,6 +552,7 @@ CREATE TABLE credit_wallets (
   last_sequence BIGINT NOT NULL,
   top_up_threshold_minor BIGINT,
   top_up_amount_minor BIGINT,
+  top_up_is_charged BOOLEAN NOT NULL,
   top_up_due_since VARCHAR(27),
   CONSTRAINT pk_credit_wallets PRIMARY KEY (customer_id, currency),
   CONSTRAINT ck_credit_wallets_top_up_is_whole CHECK ((top_up_threshold_minor IS NULL) = (top_up_amount_minor IS NULL)),
@@ -901,6 +902,19 @@ CREATE TRIGGER invoice_acts_keep_insert BEFORE INSERT ON invoice_acts WHEN EXIST
 CREATE TRIGGER invoice_acts_keep_update BEFORE UPDATE ON invoice_acts BEGIN SELECT RAISE(ABORT, 'what was done to an invoice never changes'); END;
 
 CREATE TRIGGER invoice_acts_keep_delete BEFORE DELETE ON invoice_acts BEGIN SELECT RAISE(ABORT, 'what was done to an invoice never changes'); END;
+
+CREATE TABLE credit_top_ups (
+  customer_id VARCHAR NOT NULL,
+  currency VARCHAR NOT NULL,
+  due_since VARCHAR(27) NOT NULL,
+  invoice_id VARCHAR NOT NULL,
+  amount_minor BIGINT NOT NULL,
+  CONSTRAINT pk_credit_top_ups PRIMARY KEY (customer_id, currency, due_since),
+  CONSTRAINT fk_credit_top_ups_customer_id_currency FOREIGN KEY(customer_id, currency) REFERENCES credit_wallets (customer_id, currency),
+  CONSTRAINT ck_credit_top_ups_amount_is_positive CHECK (amount_minor > 0),
+  CONSTRAINT uq_credit_top_ups_invoice_id UNIQUE (invoice_id),
+  CONSTRAINT fk_credit_top_ups_invoice_id FOREIGN KEY(invoice_id) REFERENCES invoices (id)
+);
 
 CREATE TABLE stripe_syncs (
   invoice_id VARCHAR NOT NULL,
