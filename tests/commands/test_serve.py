@@ -14,6 +14,7 @@ import pytest
 import requests
 from click.testing import CliRunner, Result
 
+from tests.waiting import PATIENCE_SECONDS
 from tollkeeper.cli import main
 
 TOLLKEEPER = Path(sys.executable).parent / "tollkeeper"
@@ -60,19 +61,21 @@ def test_serve_answers_advances_the_clock_and_ends_cleanly(environment: dict[str
     with serving(environment) as (url, server):
         http = requests.Session()
         http.headers["Authorization"] = f"Bearer {token}"
-        assert http.get(f"{url}/healthz", timeout=10).ok
-        feed = http.get(f"{url}/api/v1/gateway/verdicts", timeout=10).json()
+        assert http.get(f"{url}/healthz", timeout=PATIENCE_SECONDS).ok
+        feed = http.get(f"{url}/api/v1/gateway/verdicts", timeout=PATIENCE_SECONDS).json()
         assert feed["full"]
         to = (datetime.now(UTC) + timedelta(days=40)).isoformat()
-        advanced = http.post(f"{url}/api/v1/test-clock/advance", json={"to": to}, timeout=30)
+        advanced = http.post(f"{url}/api/v1/test-clock/advance", json={"to": to}, timeout=PATIENCE_SECONDS)
         assert advanced.status_code == 200, advanced.text
         assert advanced.json()["now"] >= to[:19]
-        back = http.post(f"{url}/api/v1/test-clock/advance", json={"to": datetime.now(UTC).isoformat()}, timeout=30)
+        back = http.post(
+            f"{url}/api/v1/test-clock/advance", json={"to": datetime.now(UTC).isoformat()}, timeout=PATIENCE_SECONDS
+        )
         assert (back.status_code, back.json()["errors"][0]["path"]) == (422, "/to")
         further = run(environment, "clock", "advance", "--to", "2099-01-01T00:00:00Z")
         assert further.stdout.startswith("It is 2099-01-01T00:00:0"), further.stderr
         server.send_signal(signal.SIGTERM)
-        assert server.wait(20) == 0
+        assert server.wait(PATIENCE_SECONDS) == 0
     without = run({**environment, "TOLLKEEPER_TEST_CLOCK": "0"}, "jobs", "run", "--once")
     assert (without.exit_code, "was advanced" in without.stderr) == (1, True)
 

@@ -8,6 +8,7 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
+from tests.waiting import eventually
 from tollkeeper.clock import FixedClock
 from tollkeeper.errors import Unavailable
 from tollkeeper.jobs.context import JobContext
@@ -86,21 +87,13 @@ def test_the_leader_runs_jobs_and_the_follower_takes_over(database: Database, tm
     first.start()
     second.start()
     try:
-        wait_for(lambda: ran.count("first") >= 2)
+        eventually(lambda: ran.count("first") >= 2)
         assert "second" not in ran
         first.stop()
-        wait_for(lambda: "second" in ran)
+        eventually(lambda: "second" in ran)
     finally:
         first.stop()
         second.stop()
     count = len(ran)
     time.sleep(0.2)
     assert len(ran) == count, "stopped means stopped"
-
-
-def wait_for(condition: object) -> None:
-    assert callable(condition)
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end, "waited for too long"
-        time.sleep(0.02)

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from tests.fakes import FakeStripe, Fault
 from tests.payments.conftest import NOW
 from tests.scenarios.story import Story
+from tests.waiting import PATIENCE_SECONDS
 from tollkeeper.customers.customers import update_customer
 from tollkeeper.invoices.close_invoice import void_invoice
 from tollkeeper.invoices.reading import get_invoice
@@ -280,7 +281,7 @@ def test_after_a_crash_another_run_goes_on_in_two_minutes(
 
 
 def test_two_workers_that_decide_the_same_send_the_same(database: Database, fake: FakeStripe, issued: Invoice) -> None:
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=PATIENCE_SECONDS)
 
     def operation(name: str) -> Operation:
         return Operation("test", "create_customer", "cus_1", {"name": name}, lambda told, _: str(told["name"]), str)
