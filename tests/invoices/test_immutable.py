@@ -189,3 +189,21 @@ def test_the_outside_is_told_once_of_each_turn(database: Database, issued: Story
         ("invoice.paid", "INV-000001", "20.00"),
         ("invoice.voided", "INV-000002", "20.50"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("statement", "problem"),
+    [
+        ("UPDATE subscriptions SET next_due_at = NULL", "the billing run will look at None"),
+        ("UPDATE subscriptions SET next_due_at = '2099-01-01T00:00:00.000000Z'", "will look at 2099-01-01"),
+        ("DELETE FROM attributions", "its usage is not counted for the customers that the mappings name"),
+        ("UPDATE consumer_mappings SET value = 'user:globex'", "its usage is not counted for the customers that"),
+    ],
+)
+def test_what_would_quietly_never_be_billed_is_found(
+    database: Database, issued: Story, statement: str, problem: str
+) -> None:
+    with database.transaction() as session:
+        session.execute(text(statement.replace(":0", "\\:0").replace(":g", "\\:g")))
+    with database.snapshot() as session:
+        assert [problem in found for found in check_books(session)] == [True]

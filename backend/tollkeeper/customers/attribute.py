@@ -1,7 +1,7 @@
 """Derive whose usage each subject's is from the mappings of consumers to customers."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, select
@@ -69,7 +69,16 @@ def _holds(mapping: ConsumerMapping, instant: datetime) -> bool:
     return mapping.valid_from <= instant and (mapping.valid_to is None or instant < mapping.valid_to)
 
 
-def _attribute(session: Session, subjects: Sequence[str]) -> bool:
+def attributions_are_derived(session: Session) -> Iterator[str]:
+    """Yield each subject whose usage is not the customer's that the mappings name."""
+    known = sorted({*session.scalars(select(Subject.subject)), *session.scalars(select(Attribution.subject))})
+    for start in range(0, len(known), CHUNK):
+        for subject in _stale(session, known[start : start + CHUNK])[0]:
+            yield f"subject {subject}: its usage is not counted for the customers that the mappings name"
+
+
+def _stale(session: Session, subjects: Sequence[str]) -> tuple[list[str], dict[str, list[Interval]]]:
+    """Return the subjects whose attributions are not those that follow from the mappings, and what follows."""
     rows = session.scalars(select(Subject).where(Subject.subject.in_(subjects))).all()
     mappings = mappings_of(session, rows)
     present: dict[str, list[Interval]] = defaultdict(list)
@@ -77,8 +86,12 @@ def _attribute(session: Session, subjects: Sequence[str]) -> bool:
         select(Attribution).where(Attribution.subject.in_(subjects)).order_by(Attribution.valid_from)
     ):
         present[one.subject].append((one.valid_from, one.valid_to, one.customer_id))
-    wanted = {subject: intervals_of(mappings[subject]) for subject in mappings}
-    stale = [subject for subject in subjects if present[subject] != wanted[subject]]
+    wanted = {subject: intervals_of(mappings.get(subject, [])) for subject in subjects}
+    return [subject for subject in subjects if present[subject] != wanted[subject]], wanted
+
+
+def _attribute(session: Session, subjects: Sequence[str]) -> bool:
+    stale, wanted = _stale(session, subjects)
     session.execute(delete(Attribution).where(Attribution.subject.in_(stale)))
     session.add_all(
         Attribution(id=new_id("att"), subject=subject, customer_id=customer_id, valid_from=start, valid_to=end)

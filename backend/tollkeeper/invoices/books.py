@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session, aliased
 
 from tollkeeper.coupons.books import COUPON_CHECKS
 from tollkeeper.credits.books import CREDIT_CHECKS
+from tollkeeper.customers.attribute import attributions_are_derived
 from tollkeeper.invoices.accounts import are_interim, billed_rows
 from tollkeeper.invoices.books_of_credit_notes import NOTE_CHECKS
 from tollkeeper.invoices.books_of_payments import PAYMENT_CHECKS
@@ -27,9 +28,10 @@ from tollkeeper.invoices.tables import (
 )
 from tollkeeper.invoices.taxing import taxes_are_right
 from tollkeeper.invoices.top_up_grant import top_ups_are_granted_when_paid
-from tollkeeper.subscriptions.billing_periods import billing_periods
+from tollkeeper.subscriptions.billing_periods import billing_periods, next_due
 from tollkeeper.subscriptions.periods import MICROSECOND
 from tollkeeper.subscriptions.tables import Subscription
+from tollkeeper.subscriptions.timeline import load_timelines
 
 PAGE = 500
 
@@ -172,6 +174,15 @@ def _no_due_charge_is_missing(session: Session) -> Iterator[str]:
                 yield f"{subscription.id}, {period.rate_card.key}: the period from {period.start} was not billed"
 
 
+def _every_subscription_is_due_when_it_should(session: Session) -> Iterator[str]:
+    rows = session.scalars(select(Subscription).order_by(Subscription.id)).all()
+    for timeline in load_timelines(session, rows):
+        one = timeline.subscription
+        due = next_due(timeline, after=one.billed_until)
+        if due != one.next_due_at:
+            yield f"{one.id}: its next charge is due at {due}, the billing run will look at {one.next_due_at}"
+
+
 CHECKS: tuple[Callable[[Session], Iterator[str]], ...] = (
     _lines_add_up,
     _shares_add_up,
@@ -181,6 +192,8 @@ CHECKS: tuple[Callable[[Session], Iterator[str]], ...] = (
     _lines_belong_to_rows,
     _issued_are_unchanged,
     _no_due_charge_is_missing,
+    _every_subscription_is_due_when_it_should,
+    attributions_are_derived,
     lines_are_in_the_ledger,
     *PAYMENT_CHECKS,
     *NOTE_CHECKS,

@@ -137,3 +137,16 @@ keep_rows(
     SubscriptionOverride.__table__,
     Kept(message="a price override never changes", living=frozenset({"removed_at"})),
 )
+# Whose it is and from when it counts was agreed; the rest is its life.
+keep_rows(
+    Subscription.__table__,
+    Kept(
+        message="whose a subscription is and its calendar never change",
+        living=frozenset(
+            {
+                "plan_key", "plan_version_id", "status", "ends_at", "is_rest_forfeited", "canceled_at",
+                "billed_until", "next_due_at",
+            }
+        ),
+    ),
+)  # fmt: skip
