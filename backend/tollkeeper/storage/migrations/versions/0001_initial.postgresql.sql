@@ -957,6 +957,14 @@ CREATE INDEX ix_subscriptions_next_due_at ON subscriptions (next_due_at);
 
 CREATE INDEX ix_subscriptions_plan_version_id ON subscriptions (plan_version_id);
 
+CREATE OR REPLACE FUNCTION tollkeeper_keep_subscriptions() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF TG_OP = 'UPDATE' THEN IF NEW.id IS DISTINCT FROM OLD.id OR NEW.customer_id IS DISTINCT FROM OLD.customer_id OR NEW.currency IS DISTINCT FROM OLD.currency OR NEW.time_zone IS DISTINCT FROM OLD.time_zone OR NEW.anchor IS DISTINCT FROM OLD.anchor OR NEW.started_at IS DISTINCT FROM OLD.started_at OR NEW.created_at IS DISTINCT FROM OLD.created_at THEN RAISE EXCEPTION 'whose a subscription is and its calendar never change' USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN NEW; END IF; RAISE EXCEPTION 'whose a subscription is and its calendar never change' USING ERRCODE = 'integrity_constraint_violation'; END $$;
+
+DO $$ BEGIN EXECUTE 'ALTER FUNCTION tollkeeper_keep_subscriptions() SET search_path = ' || quote_ident(current_schema()) || ', pg_temp'; END $$;
+
+CREATE OR REPLACE TRIGGER subscriptions_keep BEFORE UPDATE OR DELETE ON subscriptions FOR EACH ROW EXECUTE FUNCTION tollkeeper_keep_subscriptions();
+
+CREATE OR REPLACE TRIGGER subscriptions_keep_whole BEFORE TRUNCATE ON subscriptions FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_subscriptions();
+
 CREATE TABLE coupon_redemptions (
   id VARCHAR NOT NULL,
   coupon_id VARCHAR NOT NULL,

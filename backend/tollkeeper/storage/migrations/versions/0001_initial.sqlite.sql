@@ -959,6 +959,12 @@ CREATE INDEX ix_subscriptions_next_due_at ON subscriptions (next_due_at);
 
 CREATE INDEX ix_subscriptions_plan_version_id ON subscriptions (plan_version_id);
 
+CREATE TRIGGER subscriptions_keep_insert BEFORE INSERT ON subscriptions WHEN EXISTS (SELECT 1 FROM subscriptions AS kept WHERE (kept.rowid = NEW.rowid OR kept.id = NEW.id)) BEGIN SELECT RAISE(ABORT, 'whose a subscription is and its calendar never change'); END;
+
+CREATE TRIGGER subscriptions_keep_update BEFORE UPDATE ON subscriptions WHEN NEW.id IS NOT OLD.id OR NEW.customer_id IS NOT OLD.customer_id OR NEW.currency IS NOT OLD.currency OR NEW.time_zone IS NOT OLD.time_zone OR NEW.anchor IS NOT OLD.anchor OR NEW.started_at IS NOT OLD.started_at OR NEW.created_at IS NOT OLD.created_at OR NEW.rowid <> OLD.rowid BEGIN SELECT RAISE(ABORT, 'whose a subscription is and its calendar never change'); END;
+
+CREATE TRIGGER subscriptions_keep_delete BEFORE DELETE ON subscriptions BEGIN SELECT RAISE(ABORT, 'whose a subscription is and its calendar never change'); END;
+
 CREATE TABLE coupon_redemptions (
   id VARCHAR NOT NULL,
   coupon_id VARCHAR NOT NULL,
