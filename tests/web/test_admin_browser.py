@@ -246,6 +246,55 @@ def test_revoking_a_key_asks_first(chromium: Browser, own_address: str) -> None:
         expect(row).to_contain_text("revoked")
 
 
+def test_a_refused_act_comes_back_open_with_what_was_typed_and_the_focus_on_what_is_wrong(
+    chromium: Browser, own_address: str
+) -> None:
+    with closing(open_context(chromium)) as context:
+        page = context.new_page()
+        sign_in(page, own_address)
+        page.on("dialog", lambda dialog: dialog.accept())
+        page.goto(f"{own_address}/admin/invoices/INV-000003")
+        page.locator("summary", has_text="Issue a credit note").press("Enter")
+        page.get_by_label("Memo").fill("as agreed")
+        page.get_by_label("Amount to take back").fill("9999")
+        page.keyboard.press("Enter")
+        expect(page.get_by_label("Amount to take back")).to_be_focused()
+        expect(page.get_by_label("Memo")).to_have_value("as agreed")
+        page.get_by_label("Amount to take back").fill("29.48")
+        page.keyboard.press("Enter")
+        expect(page.locator("#messages")).to_contain_text("The credit note is issued.")
+
+
+def test_publishing_asks_first_and_saving_does_not(chromium: Browser, own_address: str) -> None:
+    with closing(open_context(chromium)) as context:
+        page = context.new_page()
+        sign_in(page, own_address)
+        page.on("dialog", lambda dialog: dialog.dismiss())
+        page.goto(f"{own_address}/admin/add-ons/support/draft")
+        page.get_by_role("button", name="Publish").click()
+        expect(page).to_have_url(f"{own_address}/admin/add-ons/support/draft")
+        page.get_by_role("button", name="Save the draft").click()
+        expect(page.locator("#messages")).to_contain_text("Saved.")
+        expect(page.get_by_role("link", name="Version 2")).to_be_visible()
+
+
+def test_a_long_name_leaves_room_for_the_other_columns(chromium: Browser, own_address: str) -> None:
+    with closing(open_context(chromium, viewport={"width": 1280, "height": 800})) as context:
+        page = context.new_page()
+        sign_in(page, own_address)
+        page.goto(f"{own_address}/admin/customers/tess/edit")
+        page.get_by_label("Name").fill("Donaudampfschifffahrt" * 8)
+        page.get_by_role("button", name="Save").click()
+        expect(page.locator("#messages")).to_contain_text("is saved")
+        assert page.evaluate(TOO_WIDE) == 0
+        page.goto(f"{own_address}/admin/customers")
+        assert page.evaluate(TOO_WIDE) == 0
+        cell = page.locator("td", has_text="kong-air-cargo").first.bounding_box()
+        # three lines and the padding; squeezed to two letters a line it is seven
+        assert cell is not None
+        assert cell["height"] < 100
+
+
 def test_the_chart_is_drawn_from_the_table_below_it(chromium: Browser, address: str, signed_in: Any) -> None:
     with closing(open_context(chromium, signed_in)) as context:
         page = context.new_page()
