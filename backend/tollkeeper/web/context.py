@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from tollkeeper.clock import Clock
 from tollkeeper.storage.session import Database
 from tollkeeper.web.acts import record_this_request
+from tollkeeper.web.group_commit import GroupCommit
 from tollkeeper.web.intake import Intake
 
 
@@ -21,6 +22,11 @@ class WebContext:
     clock: Clock
     shown_settings: tuple[Mapping[str, str], ...] = ()
     intake: Intake = field(default_factory=Intake)
+    groups: GroupCommit = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Let the small requests of this process find each other."""
+        object.__setattr__(self, "groups", GroupCommit(self.database))
 
 
 def web_context() -> WebContext:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
 from tollkeeper.customers.customers import get_customer
-from tollkeeper.metering.accept import Accepted, store_events
+from tollkeeper.metering.accept import Accepted
 from tollkeeper.metering.event import MOST_EVENTS, Rejection, TooManyEvents, decode_events
 from tollkeeper.metering.listing import EventFilter, list_events
 from tollkeeper.metering.measure import Span
@@ -23,7 +23,7 @@ from tollkeeper.web.api.instants import EARLIEST, LATEST, Instant
 from tollkeeper.web.api.openmeter import refuse_or_minimal
 from tollkeeper.web.api.paging import Page, PageQuery
 from tollkeeper.web.auth import requires
-from tollkeeper.web.context import snapshot, transaction, web_context
+from tollkeeper.web.context import snapshot, web_context
 
 blueprint = Blueprint("api_events", __name__, url_prefix="/api/v1")
 
@@ -78,8 +78,8 @@ def accept() -> Response:
 
     One event or an array, at most 10,000 or 16 MiB, gzip allowed. Each counts once by (source, id), however
     often it comes; valid events are stored even when others of the request are refused. A repeat carries the
-    same time. All that is stored, and the totals, are one transaction. Answers 503 with Retry-After, nothing stored,
-    while too much of others is being stored.
+    same time. All that is stored, and the totals, are one transaction, which small requests share. Answers 503 with
+    Retry-After, nothing stored, while too much of others is being stored.
     """
     with event_body() as body:
         try:
@@ -88,10 +88,9 @@ def accept() -> Response:
             raise BadRequest(f"{error.message[:1].upper()}{error.message[1:]}.") from None
         except TooManyEvents as error:
             raise RequestEntityTooLarge(f"{error.message[:1].upper()}{error.message[1:]}.") from None
-        now = web_context().clock.now()
-        prepared = prepare_events([event for _, event in decoded], now=now)
-        with transaction() as session:
-            accepted = store_events(session, prepared, now=now)
+        clock = web_context().clock
+        prepared = prepare_events([event for _, event in decoded], now=clock.now())
+        accepted = web_context().groups.store(prepared, clock=clock.now)
     places = [place for place, _ in decoded]
     rejected = [Rejection(places[one.index], one.id, one.error) for one in accepted.rejected]
     refused = sorted(rejected + unreadable, key=lambda one: one.index)
