@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import inspect, select, text
+from sqlalchemy import event, inspect, select, text
 from sqlalchemy.orm import Session
 
 from tests.scenarios.story import Story
@@ -194,3 +194,42 @@ def test_the_next_run_bills_nothing_anew_after_forgetting(database: Database) ->
         forget_person(session, Person(subjects=["user:acme"]), by="tests", now=NOW)
     story.go_on("2026-03-01 02:00 close period")
     assert story.lines == []
+
+
+def test_an_act_that_is_killed_anywhere_leaves_everything_and_runs_again(database: Database) -> None:
+    with database.transaction() as session:
+        add_customer(session, "acme")
+        map_consumer(session, "acme", "username", "ada.lovelace", since=at("2026-01-01"), now=NOW)
+        batch = [request(1, ADA, user={"mail": "ada@example.com"}), request(2, ADA, day=2), request(3, BOB)]
+        assert accept_events(session, batch, now=NOW).accepted == 3
+    person = Person(usernames=["ada.lovelace"], fields={"user.mail": ["ada@example.com"]})
+    with database.snapshot() as session:
+        before = everything_in(session)
+    killed_at = 0
+    while _is_killed(database, person, killed_at):
+        killed_at += 1
+        with database.snapshot() as session:
+            assert everything_in(session) == before
+    assert killed_at > 10
+    with database.transaction() as session:
+        assert findings_of(session) == []
+        assert not [name for name in (*NAMES[:3], NAMES[4]) if name in everything_in(session)]
+
+
+def _is_killed(database: Database, person: Person, at_write: int) -> bool:
+    """Forget, and fail before a write (0: the first one); say whether there was such a write."""
+    writes = iter(range(10**6))
+
+    def fail(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if not statement.lstrip().startswith("SELECT") and next(writes) == at_write:
+            raise KeyboardInterrupt
+
+    event.listen(database.engine, "before_cursor_execute", fail)
+    try:
+        with database.transaction() as session:
+            forget_person(session, person, by="test", now=NOW)
+    except KeyboardInterrupt:
+        return True
+    finally:
+        event.remove(database.engine, "before_cursor_execute", fail)
+    return False
