@@ -3,7 +3,7 @@
 import pytest
 
 from tests.metering.event_stores import NOW, EventStore
-from tollkeeper.errors import InvalidInput, Unavailable
+from tollkeeper.errors import Conflict, InvalidInput, Unavailable
 from tollkeeper.metering.accept import Accepted, accept_events
 from tollkeeper.metering.event import Event
 from tollkeeper.metering.rows import EventRow
@@ -18,7 +18,7 @@ from tollkeeper.metering.stores.archive import (
 )
 from tollkeeper.metering.stores.clickhouse_schema import statements
 from tollkeeper.metering.stores.locate import open_archive_at
-from tollkeeper.metering.stores.move import check_archive, move_events, return_events
+from tollkeeper.metering.stores.move import check_archive, move_all_events, move_events, return_events
 from tollkeeper.metering.stores.tables import OPEN, EventMove
 from tollkeeper.storage.session import Database
 
@@ -75,6 +75,21 @@ def test_a_move_opened_by_a_process_that_died_is_left_out(with_events: Database,
     assert move_events(with_events, archive) == 10
     with with_events.snapshot() as session:
         assert visible_moves(session) == Visible(2, frozenset({1}))
+
+
+def test_a_copy_that_was_overtaken_says_so_instead_of_done(with_events: Database, archive: Archive) -> None:
+    class Overtaken:
+        def __getattr__(self, name: str) -> object:
+            return getattr(archive, name)
+
+        def append(self, move: int, rows: list[MovedRow]) -> None:
+            archive.append(move, rows)
+            with with_events.transaction() as session:
+                session.add(EventMove(state=OPEN, events=1))
+
+    with pytest.raises(Conflict, match="0 events were moved and some are left"):
+        move_all_events(with_events, Overtaken(), progress=print)  # type: ignore[arg-type]  # the rest is handed through
+    assert move_all_events(with_events, archive, progress=print) == 10
 
 
 def test_a_slow_mover_gives_way_to_a_later_one(with_events: Database, archive: Archive) -> None:

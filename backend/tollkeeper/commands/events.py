@@ -22,7 +22,7 @@ from tollkeeper.metering.export_events import export_events
 from tollkeeper.metering.findings import Finding, Range, Verified
 from tollkeeper.metering.parquet_files import require_parquet
 from tollkeeper.metering.stores.locate import open_archive_at
-from tollkeeper.metering.stores.move import move_events, return_events
+from tollkeeper.metering.stores.move import move_all_events, return_events
 from tollkeeper.metering.verify import verify_events, whole_range
 from tollkeeper.storage.test_clock import read_offset
 
@@ -159,7 +159,9 @@ def _move_all(source: str, target: str) -> int:
     archive = open_archive_at(source if is_back else target, password.get_secret_value() if password else None)
     count = 0
     with database_at(target if is_back else source, archive=archive) as database:
-        while moved := (return_events if is_back else move_events)(database, archive):
+        if not is_back:
+            return move_all_events(database, archive, progress=_show_progress)
+        while moved := return_events(database, archive):
             count += moved
             _show_progress(count)
     return count

@@ -1,11 +1,11 @@
 """Move raw events from the SQL database to the archive, and back; each step survives a kill before and after it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from tollkeeper.errors import Unavailable
+from tollkeeper.errors import Conflict, Unavailable
 from tollkeeper.metering.read import sets_by_id
 from tollkeeper.metering.recount import Unreadable, counts_of
 from tollkeeper.metering.rows import EventRow
@@ -58,6 +58,24 @@ def move_events(database: Database, archive: Archive, *, most: int = MOST_MOVED)
             raise Unavailable(f"{len(rows) - gone} events of move {number} changed meanwhile; it begins anew")
         session.execute(update(EventMove).where(EventMove.id == number).values(state=DONE))
     return len(rows)
+
+
+def move_all_events(database: Database, archive: Archive, *, progress: Callable[[int], None]) -> int:
+    """Move every event, telling how many so far; return how many.
+
+    Raises Conflict if some are left since another process moves or accepts events: nothing is lost, run it again.
+    """
+    count = 0
+    while moved := move_events(database, archive):
+        count += moved
+        progress(count)
+    with database.snapshot() as session:
+        if _oldest(session, 1):
+            raise Conflict(
+                f"{count} events were moved and some are left: another process moves or accepts events, too; "
+                "stop the server and run it again"
+            )
+    return count
 
 
 def return_events(database: Database, archive: Archive) -> int:
