@@ -57,7 +57,7 @@ class TaxRateEnd(BaseModel):
 
 @blueprint.post("/tax-rates")
 @endpoint("write", body=TaxRateIn, answer=TaxRateOut, status=201)
-def create(body: TaxRateIn) -> TaxRateOut:
+def create_tax_rate(body: TaxRateIn) -> TaxRateOut:
     """Make a tax rate for a country, a region of it, a tax code; it never changes, but may be ended."""
     with transaction() as session:
         draft = TaxRateDraft(**body.model_dump())
@@ -66,7 +66,7 @@ def create(body: TaxRateIn) -> TaxRateOut:
 
 @blueprint.get("/tax-rates")
 @endpoint("read", query=PageQuery, answer=Page[TaxRateOut])
-def list_all(query: PageQuery) -> Page[TaxRateOut]:
+def list_tax_rates(query: PageQuery) -> Page[TaxRateOut]:
     """List tax rates, oldest first, ended ones too."""
     with snapshot() as session:
         rows = list_rates(session, after=query.after(), limit=query.limit + 1)
@@ -75,7 +75,7 @@ def list_all(query: PageQuery) -> Page[TaxRateOut]:
 
 @blueprint.post("/tax-rates/<rate>/end")
 @endpoint("write", body=TaxRateEnd, answer=TaxRateOut)
-def end(rate: str, body: TaxRateEnd) -> TaxRateOut:
+def end_tax_rate(rate: str, body: TaxRateEnd) -> TaxRateOut:
     """Let a tax rate hold no longer than until an instant; another one may hold from then on."""
     now = web_context().clock.now()
     with transaction() as session:
