@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from sqlalchemy.orm import Session
 
-from tests.shared_dialects import share_dialects
+from tests.compiled_once import share_what_is_compiled
 from tollkeeper.app import create_schema
 from tollkeeper.storage.engine import open_engine
 from tollkeeper.storage.session import Database
@@ -22,12 +22,12 @@ MEMORY_NEEDED = 4 * 2**30
 
 
 def pytest_configure() -> None:
-    """Share what engines compile, and keep temporary files in memory where there is room for them.
+    """Share what is compiled, and keep temporary files in memory where there is room for them.
 
     No test has to outlive a power cut, and on a disk most of the time goes into copying databases and into
     waiting for it. A folder that TMPDIR names is left as it is.
     """
-    share_dialects()
+    share_what_is_compiled()
     roomy = os.access(MEMORY_FOLDER, os.W_OK) and shutil.disk_usage(MEMORY_FOLDER).free >= MEMORY_NEEDED
     if roomy and "TMPDIR" not in os.environ:
         os.environ["TMPDIR"] = str(MEMORY_FOLDER)
