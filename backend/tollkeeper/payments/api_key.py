@@ -2,8 +2,8 @@
 
 import re
 
-# A secret key or a restricted one, of the test mode, a sandbox or the live mode.
-_SECRET_KEY = re.compile(r"(sk|rk)_(test|live)_[A-Za-z0-9_]+")
+# A secret key or a restricted one, of the test mode, a sandbox or the live mode; what follows is for Stripe to know.
+_SECRET_KEY = re.compile(r"(sk|rk)_(test|live)_\S+")
 
 
 def problem_of_key(api_key: str) -> str | None:
