@@ -89,6 +89,18 @@ def test_a_void_top_up_is_charged_again_only_when_it_is_switched_on_again(databa
     assert story.invoices == ["INV-000003 acme 30.00 EUR"]
 
 
+def test_a_second_top_up_is_not_charged_while_the_first_is_not_paid(database: Database) -> None:
+    story = Story(database, BELOW)
+    story.go_on("2026-01-02 charge top-ups\n2026-01-03 grant acme 10.00 EUR of paid credit named other")
+    # 15.00 are not below 10.00: the first fall is over; February takes them, and the balance falls again
+    story.go_on("2026-02-01 close period\n2026-02-01 charge top-ups")
+    assert story.credit("acme", "2026-02-01") == "0.00"
+    assert story.invoices == []
+    story.go_on("2026-02-02 pay INV-000002\n2026-02-02 charge top-ups")
+    assert story.credit("acme", "2026-02-02") == "50.00"
+    assert story.invoices == []
+
+
 def test_a_top_up_that_would_have_to_be_taxed_is_refused_and_charges_nothing(database: Database) -> None:
     Story(database, BELOW + "\ntax is charged in DE, after all credit")
     report = charge_top_ups(database, now=instant("2026-01-02"))

@@ -1,6 +1,7 @@
 """Charge automatic top-ups: an invoice of one line for each fall of a balance; its payment grants the credit.
 
-The fall (`top_up_due_since` of the wallet) is the key: whatever runs twice or is killed, it is charged once. Coupons,
+The fall (`top_up_due_since` of the wallet) is the key: whatever runs twice or is killed, it is charged once. While one
+waits for its payment no other is charged, whatever the balance or the setting did meanwhile. Coupons,
 minimum and credit do not touch such an invoice, and it bears no tax: tax is due on what the credit pays later.
 """
 
@@ -19,6 +20,7 @@ from tollkeeper.invoices.billing_run import BillingReport
 from tollkeeper.invoices.draft import new_invoice
 from tollkeeper.invoices.finalize import issue_bills
 from tollkeeper.invoices.legal_entities import read_terms
+from tollkeeper.invoices.states import OPEN_STATUSES
 from tollkeeper.invoices.tables import TOP_UP, CreditBeforeTax, Invoice, LegalEntity, TaxMode
 from tollkeeper.invoices.top_up_tables import CreditTopUp
 from tollkeeper.storage.session import Database
@@ -64,6 +66,8 @@ def charge_top_ups(database: Database, *, now: datetime) -> BillingReport:
 def charge_top_up(session: Session, customer_id: str, currency: str, *, now: datetime) -> Invoice | None:
     """Issue the invoice for a wallet's top-up, once for each fall of its balance; None if nothing is to be charged.
 
+    Nothing is, while an earlier top-up of the wallet may still be paid: what it will grant would come twice.
+
     Raises Conflict if somebody else pays for the customer by now, and where all credit is drawn before tax: then the
     top-up itself would have to be taxed.
     """
@@ -74,7 +78,7 @@ def charge_top_up(session: Session, customer_id: str, currency: str, *, now: dat
     since, amount = wallet.top_up_due_since, wallet.top_up_amount_minor
     if not wallet.top_up_is_charged or since is None or amount is None:
         return None
-    if session.get(CreditTopUp, (customer_id, currency, since)) is not None:
+    if session.get(CreditTopUp, (customer_id, currency, since)) is not None or _is_one_open(session, wallet):
         return None
     payer = session.get_one(Customer, customer_id)
     terms = read_terms(session, [payer.id])
@@ -96,6 +100,19 @@ def charge_top_up(session: Session, customer_id: str, currency: str, *, now: dat
     session.flush()
     issue_bills(session, [bill], by="automatic top-up")
     return invoice
+
+
+def _is_one_open(session: Session, wallet: CreditWallet) -> bool:
+    waiting = (
+        select(CreditTopUp.invoice_id)
+        .join(Invoice, Invoice.id == CreditTopUp.invoice_id)
+        .where(
+            CreditTopUp.customer_id == wallet.customer_id,
+            CreditTopUp.currency == wallet.currency,
+            Invoice.status.in_(OPEN_STATUSES),
+        )
+    )
+    return session.scalar(waiting.limit(1)) is not None
 
 
 def _check(payer: Customer, seller: LegalEntity) -> None:
