@@ -156,7 +156,7 @@ def test_a_top_up_that_is_stopped_is_not_asked_for(books: Session) -> None:
     assert notes(books) == []
 
 
-@pytest.mark.parametrize(("threshold", "amount"), [(0, 5), (5, 0)])
-def test_a_top_up_of_nothing_is_refused(books: Session, threshold: int, amount: int) -> None:
+@pytest.mark.parametrize(("threshold", "amount"), [(0, 5), (5, 0), (10**15 + 1, 5), (5, 10**15 + 1)])
+def test_a_top_up_that_could_not_be_granted_is_refused(books: Session, threshold: int, amount: int) -> None:
     with pytest.raises(InvalidInput):
         set_top_up(books, acme(books), "EUR", TopUpTerms(threshold, amount), now=NOW)

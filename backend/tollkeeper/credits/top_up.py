@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from tollkeeper.credits.grants import MOST_MINOR
 from tollkeeper.credits.tables import CreditWallet
 from tollkeeper.credits.wallets import close_act, open_wallet
 from tollkeeper.errors import InvalidInput
@@ -23,11 +24,11 @@ def set_top_up(session: Session, customer_id: str, currency: str, terms: TopUpTe
     """Ask for `amount` whenever the balance is below `threshold`: the notification `credit.top_up_due`.
 
     It is sent once each time that the balance falls below; a balance that is below already counts as falling.
+    The amount is one that can be granted: else an invoice for it could never be paid.
     """
-    if terms.threshold_minor <= 0:
-        raise InvalidInput.of("/threshold", "has to be more than zero")
-    if terms.amount_minor <= 0:
-        raise InvalidInput.of("/amount", "has to be more than zero")
+    for name, minor in (("/threshold", terms.threshold_minor), ("/amount", terms.amount_minor)):
+        if not 0 < minor <= MOST_MINOR:
+            raise InvalidInput.of(name, "has to be more than zero and at most 10^15 of the smallest unit")
     wallet = open_wallet(session, customer_id, currency, now=now)
     wallet.top_up_threshold_minor = terms.threshold_minor
     wallet.top_up_amount_minor = terms.amount_minor
