@@ -101,6 +101,24 @@ def test_a_second_top_up_is_not_charged_while_the_first_is_not_paid(database: Da
     assert story.invoices == []
 
 
+def test_a_balance_that_a_paid_top_up_leaves_below_the_threshold_is_topped_up_again(database: Database) -> None:
+    story = Story(
+        database,
+        """
+        customer acme in EUR
+        2026-01-01 acme is charged 50.00 whenever its credit is below 80.00
+        2026-01-01 charge top-ups
+        2026-01-01 pay INV-000001
+        2026-01-01 charge top-ups
+        """,
+    )
+    assert story.credit("acme", "2026-01-01") == "50.00"
+    assert story.invoices == ["INV-000002 acme 50.00 EUR"]
+    story.go_on("2026-01-02 pay INV-000002\n2026-01-02 charge top-ups")
+    assert story.credit("acme", "2026-01-02") == "100.00"
+    assert story.invoices == []
+
+
 def test_a_top_up_that_would_have_to_be_taxed_is_refused_and_charges_nothing(database: Database) -> None:
     Story(database, BELOW + "\ntax is charged in DE, after all credit")
     report = charge_top_ups(database, now=instant("2026-01-02"))

@@ -7,8 +7,9 @@ from sqlalchemy.orm import Session
 
 from tollkeeper.credits.grants import MOST_MINOR
 from tollkeeper.credits.tables import CreditWallet
-from tollkeeper.credits.wallets import close_act, open_wallet
+from tollkeeper.credits.wallets import close_act, lock_wallet, open_wallet
 from tollkeeper.errors import InvalidInput
+from tollkeeper.subscriptions.periods import MICROSECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,17 @@ def set_top_up(session: Session, customer_id: str, currency: str, terms: TopUpTe
     wallet.top_up_is_charged = terms.is_charged
     close_act(session, wallet, now=now)
     return wallet
+
+
+def end_fall(session: Session, customer_id: str, currency: str, since: datetime, *, now: datetime) -> None:
+    """End the fall whose top-up was paid: if the balance is below still, that is another one, told and charged anew.
+
+    It never begins at the instant of the one before, which is the key of its invoice.
+    """
+    wallet = lock_wallet(session, customer_id, currency, now=now)
+    if wallet is not None and wallet.top_up_due_since == since:
+        wallet.top_up_due_since = None
+        close_act(session, wallet, now=max(now, since + MICROSECOND))
 
 
 def stop_top_up(session: Session, customer_id: str, currency: str, *, now: datetime) -> CreditWallet:

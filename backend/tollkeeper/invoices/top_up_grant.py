@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from tollkeeper.credits.grants import GrantDraft, add_grant
 from tollkeeper.credits.tables import CreditGrant, GrantKind
+from tollkeeper.credits.top_up import end_fall
 from tollkeeper.customers.tables import Customer
 from tollkeeper.invoices.tables import TOP_UP, Invoice, InvoiceLine, InvoiceStatus
 from tollkeeper.invoices.top_up_tables import CreditTopUp
@@ -32,6 +33,7 @@ def grant_top_up(session: Session, invoice: Invoice, *, now: datetime) -> None:
         key=f"{GRANT_KEY}{invoice.id}",
     )
     add_grant(session, session.get_one(Customer, top_up.customer_id), draft, now=now)
+    end_fall(session, top_up.customer_id, top_up.currency, top_up.due_since, now=now)
 
 
 def check_top_up(session: Session, invoice: Invoice, lines: Sequence[InvoiceLine]) -> Iterator[tuple[InvoiceLine, str]]:
