@@ -1,5 +1,6 @@
 """Who owes the tax: by the customer's exemption, and within the VAT of the EU by its tax id."""
 
+import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
@@ -11,6 +12,10 @@ EU_VAT_PREFIXES = {
         "IE", "IT", "LT", "LU", "LV", "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK",
     )
 }  # fmt: skip
+# After these letters each country has 2 to 12 digits and letters, a digit among them; people put spaces, dots and
+# dashes between. What has none of that ("DE", "EL pending") is no id, and its holder is charged.
+VAT_NUMBER = re.compile(r"(?=.*[0-9])[0-9A-Z+*]{2,12}")
+FILLERS = re.compile(r"[\s.\-/]")
 
 
 class Treatment(StrEnum):
@@ -26,4 +31,9 @@ def is_reverse_charged(seller_country: str, buyer_country: str, tax_ids: Sequenc
     if seller_country == buyer_country or not {seller_country, buyer_country} <= EU_VAT_PREFIXES.keys():
         return False
     prefix = EU_VAT_PREFIXES[buyer_country]
-    return any(one["type"] == "eu_vat" and one["value"].strip().upper().startswith(prefix) for one in tax_ids)
+    return any(one["type"] == "eu_vat" and _is_id_of(prefix, one["value"]) for one in tax_ids)
+
+
+def _is_id_of(prefix: str, value: str) -> bool:
+    text = FILLERS.sub("", value).upper()
+    return text.startswith(prefix) and VAT_NUMBER.fullmatch(text.removeprefix(prefix)) is not None
