@@ -239,8 +239,12 @@ def left_of_charges(lines):
 
 
 def check_note_lines(lines, charged, before):
-    """Nothing of a line is taken back twice."""
+    """Nothing of a line is taken back twice, and no tax that its price holds is taken back as net."""
     left = left_of_charges(charged)
+    for line in (one for one in charged if one["proof"].get("is_inclusive")):
+        tax, whole = line["proof"]["tax_minor"], sum(left[one] for one in line["proof"]["lines"])
+        held = {one: floor(Fraction(tax * left[one], whole)) for one in line["proof"]["lines"] if whole}
+        left |= {one: left[one] - inside for one, inside in held.items()}
     for one in (line for note in before for line in note["lines"] if line["invoice_line_id"] is not None):
         left[one["invoice_line_id"]] -= one["amount_minor"]
     return [

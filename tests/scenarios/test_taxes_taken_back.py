@@ -79,6 +79,35 @@ def test_lines_take_back_no_more_than_is_left_at_their_rate(database: Database) 
     assert taxes_of(story, "CN-000002") == [("Reduced", 450, 32)]
 
 
+def test_of_a_line_with_tax_inside_no_more_comes_back_than_it_cost(database: Database, tmp_path: Path) -> None:
+    story = Story(
+        database,
+        """
+        tax is charged in DE inside of prices
+        tax VAT of 19 % in DE
+        plan pro: 11.90 EUR per month, 23.81 EUR per month for shelf
+        customer acme in EUR
+        acme is in DE
+        2026-01-01 acme subscribes to pro
+        2026-01-01 close period
+        """,
+    )
+    # 35.71 hold 5.70 (5.7016) of tax: of 11.90 it is 1.8995, of 23.81 it is 3.8005
+    with pytest.raises(InvalidInput, match=r"at most 10\.00 of this line, .* before tax"):
+        story.attempt("2026-01-05 take back of INV-000001 11.90 of line 1")
+    story.go_on(
+        "2026-01-05 take back of INV-000001 10.00 of line 1\n2026-01-05 take back of INV-000001 20.01 of line 2"
+    )
+    assert taxes_of(story, "CN-000001") == [("VAT", 1000, 190)]
+    assert taxes_of(story, "CN-000002") == [("VAT", 2001, 380)]
+    assert story.statuses() == ["paid"]
+    with database.snapshot() as session:
+        folder = export_credit_note(session, "CN-000002", tmp_path / "CN-000002")
+    run = [sys.executable, "-I", "-S", str(PROGRAM), str(folder)]
+    told = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert told.stdout.endswith("Everything is equal.\n")
+
+
 def test_a_void_credit_note_does_not_count_for_the_next_and_both_stay_proved(database: Database) -> None:
     story = Story(database, TWO_RATES)
     story.go_on(

@@ -9,7 +9,7 @@ from tollkeeper.credits.tables import CreditGrant
 from tollkeeper.invoices.credit_note_immutable import note_digest
 from tollkeeper.invoices.credit_note_reading import list_of_lines, taken_of
 from tollkeeper.invoices.credit_note_tables import CreditNote, CreditNoteLine, CreditNoteStatus
-from tollkeeper.invoices.net import net_before_credit
+from tollkeeper.invoices.net import net_before_tax
 from tollkeeper.invoices.reading import list_lines
 from tollkeeper.invoices.tables import PREPAID_CREDIT, Invoice, InvoiceLine, LegalEntity
 
@@ -67,7 +67,7 @@ def lines_are_taken_back_once(session: Session) -> Iterator[str]:
         .distinct()
     )
     for invoice_id in session.scalars(by_line).all():
-        net = net_before_credit(list_lines(session, invoice_id))
+        net = net_before_tax(list_lines(session, invoice_id))
         for line_id, taken in taken_of(session, invoice_id).items():
             if taken.amount_minor > net[line_id]:
                 yield f"line {line_id}: comes to {net[line_id]}, credit notes take {taken.amount_minor} back"

@@ -24,7 +24,7 @@ from tollkeeper.invoices.credit_note_tables import (
 )
 from tollkeeper.invoices.credit_note_taxes import RateRoom, Taxes, rooms_by_rate, take_amount, take_lines
 from tollkeeper.invoices.legal_entities import describe_buyer, describe_seller, get_legal_entity
-from tollkeeper.invoices.net import net_before_credit
+from tollkeeper.invoices.net import net_before_tax
 from tollkeeper.invoices.numbers import take_credit_note_number
 from tollkeeper.invoices.pay import paid_by, settle
 from tollkeeper.invoices.payment_tables import InvoiceActKind, PaymentMethod
@@ -157,14 +157,15 @@ def _check_lines(
     lines: Sequence[InvoiceLine], wanted: Mapping[int, int], taken: Mapping[str, Taken], invoice: Invoice
 ) -> None:
     known = {line.position: line for line in lines}
-    net = net_before_credit(lines)
+    net = net_before_tax(lines)
     for position, amount in wanted.items():
         line = known.get(position)
         if line is None or line.kind in STEP_KINDS or line.amount_minor <= 0:
             raise InvalidInput.of(f"/lines/{position}", "is no line with a charge; name its position on the invoice")
         left = net[line.id] - (taken[line.id].amount_minor if line.id in taken else 0)
         if not 0 < amount <= left:
-            most = f"at most {_text(left, invoice)} of this line, after its coupons and earlier credit notes"
+            after = "after its coupons and earlier credit notes, before tax"
+            most = f"at most {_text(left, invoice)} of this line, {after}"
             raise InvalidInput.of(f"/lines/{position}", f"has to be more than zero and {most}")
 
 

@@ -5,10 +5,12 @@ credit note for it and a proof by a stranger start from the same number.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 from tollkeeper.invoices.reading import parts_of
-from tollkeeper.invoices.tables import PREPAID_CREDIT, InvoiceLine
+from tollkeeper.invoices.tables import PREPAID_CREDIT, TAX, InvoiceLine
+from tollkeeper.rating.decimals import round_half_up
 from tollkeeper.rating.spread import spread_minor
 
 Parts = list[dict[str, Any]]
@@ -28,6 +30,22 @@ def net_of_lines(lines: Iterable[InvoiceLine]) -> dict[str, int]:
 def net_before_credit(lines: Iterable[InvoiceLine]) -> dict[str, int]:
     """Return what coupons left of each charge's line, by id: what credit notes may take back, however it was paid."""
     return net_of_lines(line for line in lines if line.kind != PREPAID_CREDIT)
+
+
+def net_before_tax(lines: Sequence[InvoiceLine]) -> dict[str, int]:
+    """Return what credit notes may take back of each charge's line before tax, by id: without tax that is inside.
+
+    The tax inside of the lines of one rate is spread over them by largest remainder, so that all of them together
+    come to what was taxed. Beside credits, which lessen it, the lines hold more of it than the rate's line says.
+    """
+    net = net_before_credit(lines)
+    for tax_line in (line for line in lines if line.kind == TAX and line.proof["is_inclusive"]):
+        ids = tax_line.proof["lines"]
+        whole, weights = sum(net[line_id] for line_id in ids), [max(0, net[line_id]) for line_id in ids]
+        inside = round_half_up(Fraction(tax_line.proof["tax_minor"] * sum(weights), whole)) if whole else 0
+        for line_id, part in zip(ids, spread_minor(max(0, inside), weights), strict=True):
+            net[line_id] -= part
+    return net
 
 
 def charges_of(lines: Iterable[InvoiceLine]) -> list[InvoiceLine]:

@@ -11,7 +11,7 @@ from tollkeeper.invoices.credit_note_reading import get_note, list_notes, list_o
 from tollkeeper.invoices.credit_note_tables import CreditNote, CreditNoteLine
 from tollkeeper.invoices.credit_note_taxes import Taxes, rooms_by_rate, take_amount, take_lines
 from tollkeeper.invoices.credit_notes import grant_key
-from tollkeeper.invoices.net import net_before_credit
+from tollkeeper.invoices.net import net_before_tax
 from tollkeeper.invoices.reading import get_invoice, list_lines
 from tollkeeper.invoices.tables import Invoice, InvoiceLine
 from tollkeeper.invoices.verify import Finding, finding_of
@@ -83,7 +83,7 @@ def _taxes(
 def _left_of_lines(
     session: Session, invoice_lines: Sequence[InvoiceLine], before: Sequence[CreditNote]
 ) -> dict[str, int]:
-    left = net_before_credit(invoice_lines)
+    left = net_before_tax(invoice_lines)
     for one in before:
         for line in list_of_lines(session, one.id):
             if line.invoice_line_id in left:
