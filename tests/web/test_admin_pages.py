@@ -58,6 +58,14 @@ def test_an_invoice_shows_its_tax_and_takes_no_credit_note_on_it(ada: Visitor, b
     assert page.count("VAT 19 %") == 1, "it is not offered as a line to take back"
 
 
+def test_a_line_of_thousands_of_digits_is_no_line_to_take_back(ada: Visitor) -> None:
+    on = "/admin/invoices/INV-000001"
+    fields = {"amount": "1.00", "line": "9" * 5_000, "reason": "order_change"}
+    answer = ada.submit(f"{on}/credit-notes", on=on, **fields)
+    assert answer.status_code == 422
+    assert "choose one of the lines" in text_of(answer)
+
+
 def test_invoices_are_filtered_by_state(ada: Visitor) -> None:
     assert "INV-000001" in ada.text("/admin/invoices?status=paid")
     assert "INV-000002" not in ada.text("/admin/invoices?status=paid")

@@ -151,6 +151,11 @@ def test_a_template_is_made_changed_and_deleted(ada: Visitor) -> None:
         ({"key": "x", "entitlement/limit": ""}, "is missing"),
         ({"key": "x", "entitlement/thresholds": "100, 80"}, "must be more than the one before, 100"),
         ({"key": "x", "entitlement/type": "static", "entitlement/config": "{"}, "is no JSON"),
+        ({"key": "x", "entitlement/type": "static", "entitlement/config": '{"a": NaN}'}, "is no JSON"),
+        ({"key": "x", "entitlement/type": "static", "entitlement/config": '{"a": "\\ud800"}'}, "is no JSON"),
+        ({"key": "x", "entitlement/type": "static", "entitlement/config": '{"a": "\\u0000"}'}, "holds a NUL"),
+        ({"key": "x", "entitlement/type": "static", "entitlement/config": "[" * 20_000}, "is no JSON"),
+        ({"key": "x", "entitlement/status": "9" * 5_000}, "should be 402, 403 or 429"),
         ({"key": "x", "entitlement/type": "template"}, "entitlement: template: is missing"),
     ],
 )

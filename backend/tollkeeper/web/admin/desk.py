@@ -19,7 +19,7 @@ from tollkeeper.catalog.tables import PlanKind
 from tollkeeper.catalog.words import Key
 from tollkeeper.errors import Conflict, InvalidInput, NotFound
 from tollkeeper.rating.reading import read_document
-from tollkeeper.web.admin.forms import Form
+from tollkeeper.web.admin.forms import Form, read_json
 from tollkeeper.web.context import snapshot, transaction, web_context
 
 SAVING = ("save", "publish")
@@ -117,11 +117,7 @@ def _check(session: Session, desk: Desk, form: Form) -> PlanSpec | AddOnSpec:
 
 
 def _read(desk: Desk, form: Form) -> PlanSpec | AddOnSpec:
-    try:
-        document = json.loads(form.text("spec"))
-    except ValueError as error:
-        raise InvalidInput.of("/spec", f"is no JSON: {error}") from None
-    return read_document(desk.spec, document, what=desk.word)
+    return read_document(desk.spec, read_json(form, "spec"), what=desk.word)
 
 
 def _page(desk: Desk, key: str, form: Form, error: InvalidInput | Conflict | None = None) -> str:

@@ -14,7 +14,7 @@ from tollkeeper.errors import Conflict, InvalidInput, NotFound
 from tollkeeper.rating.decimals import plain
 from tollkeeper.rating.reading import read_document
 from tollkeeper.web.admin.desk import CatalogKey
-from tollkeeper.web.admin.forms import Form, read_list
+from tollkeeper.web.admin.forms import Form, read_json, read_list
 from tollkeeper.web.admin.plan_words import describe_entitlement
 from tollkeeper.web.api.templates import TemplateIn
 from tollkeeper.web.context import snapshot, transaction, web_context
@@ -29,6 +29,7 @@ TYPES = {
 }
 # The fields of the form are named by the paths of the API's.
 IN_METERED = ("limit", "usage_period", "status")
+LONGEST_STATUS = 3
 USUAL = {
     "entitlement/type": "metered",
     "entitlement/usage_period": "P1M",
@@ -129,13 +130,10 @@ def _entitlement_in(form: Form) -> dict[str, Any]:
             "type": kind,
             "is_soft_limit": form.text("entitlement/is_soft_limit") == "yes",
             "thresholds": read_list(form, "entitlement/thresholds"),
-            "status": int(status) if status.isdecimal() else status,
+            "status": int(status) if status.isdecimal() and len(status) <= LONGEST_STATUS else status,
         }
     if kind == "static":
-        try:
-            return {"type": kind, "config": json.loads(form.text("entitlement/config") or "{}")}
-        except ValueError as error:
-            raise InvalidInput.of("/entitlement/config", f"is no JSON: {error}") from None
+        return {"type": kind, "config": read_json(form, "entitlement/config", usual="{}")}
     return {"type": kind}
 
 

@@ -1,13 +1,17 @@
 """A submitted form with what is wrong in it, so that a page can show it again."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
+from pydantic_core import from_json
 from werkzeug.datastructures import MultiDict
 
 from tollkeeper.errors import FieldError, InvalidInput, TollkeeperError
 from tollkeeper.web.api.instants import in_range
+from tollkeeper.web.api.validation import refuse_nul
 
 # Pydantic's words, and ours for people: how it has to be written stands below the field.
 WORDS = {
@@ -69,6 +73,17 @@ def read_instant(form: Form, name: str) -> datetime | None:
         return in_range(instant)
     except ValueError:
         raise InvalidInput.of(f"/{name}", "write it like 2026-03-01T00:00, in UTC") from None
+
+
+def read_json(form: Form, name: str, *, usual: str = "", parse_float: type[str] | None = None) -> Any:
+    """Read a field as JSON; raises InvalidInput for what the API would refuse, too: NaN, a NUL, too deep a nesting."""
+    text = form.text(name) or usual
+    try:
+        found = from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        raise InvalidInput.of(f"/{name}", f"is no JSON: {error}") from None
+    refuse_nul(found, f"/{name}")
+    return found if parse_float is None else json.loads(text, parse_float=parse_float)
 
 
 def read_list(form: Form, name: str) -> list[str]:

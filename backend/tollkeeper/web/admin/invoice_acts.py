@@ -25,6 +25,7 @@ from tollkeeper.web.admin.forms import Form
 from tollkeeper.web.admin.invoices import invoice_page
 from tollkeeper.web.context import transaction, web_context
 
+MOST_PLACE_DIGITS = 6  # of a line's position; Python reads no number of thousands of digits
 Chosen = TypeVar("Chosen", bound=StrEnum)
 
 blueprint = Blueprint("invoice_acts", __name__, url_prefix="/invoices/<number>")
@@ -76,7 +77,7 @@ def take_back(number: str) -> ResponseReturnValue:
     def act(session: Session, now: datetime) -> object:
         amount = parse_minor(form.text("amount"), get_invoice(session, number).currency, "/amount")
         line = form.text("line")
-        if line and not line.isdecimal():
+        if line and not (line.isdecimal() and len(line) <= MOST_PLACE_DIGITS):
             raise InvalidInput.of("/line", "choose one of the lines")
         draft = CreditNoteDraft(
             reason=_choice(CreditReason, form.text("reason"), "/reason"),

@@ -1,6 +1,5 @@
 """One subscription: its plan over time, what is to come, its add-ons and its own prices, and the acts on each."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,7 +29,7 @@ from tollkeeper.subscriptions.set_quantity import set_quantity
 from tollkeeper.subscriptions.state import SubscriptionState, state_of
 from tollkeeper.subscriptions.tables import Subscription
 from tollkeeper.subscriptions.timeline import Segment, Timeline, load_timeline
-from tollkeeper.web.admin.forms import Form, read_instant
+from tollkeeper.web.admin.forms import Form, read_instant, read_json
 from tollkeeper.web.admin.plan_options import sold_plans
 from tollkeeper.web.admin.plan_words import CardWords, describe_card
 from tollkeeper.web.context import snapshot, transaction, web_context
@@ -142,10 +141,7 @@ def _set_add_on(session: Session, form: Form, subscription_id: str, now: datetim
 
 def _override(session: Session, form: Form, subscription_id: str, now: datetime) -> None:
     act = next((one for one in ACTS if one == form.text("act")), None)
-    try:
-        terms = json.loads(form.text("terms") or "{}", parse_float=str)
-    except ValueError as error:
-        raise InvalidInput.of("/terms", f"is no JSON: {error}") from None
+    terms = read_json(form, "terms", usual="{}", parse_float=str)
     if act is None or not isinstance(terms, dict):
         raise InvalidInput.of("/terms", "write an object, like the price of a rate card in a plan")
     draft = OverrideDraft(act, form.text("rate_card"), terms)  # type: ignore[arg-type]  # one of ACTS
