@@ -58,6 +58,23 @@ def test_an_invoice_shows_its_tax_and_takes_no_credit_note_on_it(ada: Visitor, b
     assert page.count("VAT 19 %") == 1, "it is not offered as a line to take back"
 
 
+def test_an_invoice_whose_number_has_a_slash_is_opened_from_the_list_and_paid(
+    ada: Visitor, books_database: Database
+) -> None:
+    with books_database.transaction() as session:
+        save_legal_entity(session, DEFAULT_LEGAL_ENTITY, {"number_prefix": "DE/"})
+        add_customer(session, "slashed")
+        subscribe(session, "slashed", "start-up", start=NOW, now=NOW)
+    [number] = bill_due_periods(books_database, now=NOW + timedelta(hours=2)).invoices
+    assert number.startswith("DE/")
+    links = re.findall(rf'href="([^"]+)">{number}<', ada.get("/admin/invoices").get_data(as_text=True))
+    assert len(links) == 1
+    assert f"Invoice {number}" in ada.text(links[0])
+    [pay] = re.findall(r'action="([^"]+/payments)"', ada.get(links[0]).get_data(as_text=True))
+    ada.submit(pay, on=links[0], amount="")
+    assert "The payment is recorded." in ada.text(links[0])
+
+
 def test_a_line_of_thousands_of_digits_is_no_line_to_take_back(ada: Visitor) -> None:
     on = "/admin/invoices/INV-000001"
     fields = {"amount": "1.00", "line": "9" * 5_000, "reason": "order_change"}

@@ -6,6 +6,8 @@ from zoneinfo import ZoneInfo
 from babel.dates import format_date
 from flask import Flask
 
+from tollkeeper.invoices.credit_note_tables import CreditNote
+from tollkeeper.invoices.tables import Invoice
 from tollkeeper.money import LOCALE, write_money, write_number, write_price
 
 UNITS = {"D": "day", "W": "week", "M": "month", "Y": "year"}
@@ -22,6 +24,7 @@ def register_formats(app: Flask) -> None:
         last_day=last_day,
         cadence=write_cadence,
         iso=write_iso,
+        address=name_in_address,
     )
 
 
@@ -53,3 +56,9 @@ def last_day(end: datetime, zone: str = "UTC") -> str:
 def write_iso(instant: datetime) -> str:
     """Write an instant for programs: 2026-03-10T12:00:00Z."""
     return instant.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def name_in_address(document: Invoice | CreditNote) -> str:
+    """Return what names a document in a page's address: its number, its id if it has none or one with a slash."""
+    number = document.number
+    return document.id if number is None or "/" in number else number
