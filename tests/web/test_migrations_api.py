@@ -7,6 +7,9 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from tests.shop import add_customer, add_feature, add_plan, at, flat, per_unit, use
+from tollkeeper.customers.customers import update_customer
+from tollkeeper.invoices.legal_entities import save_legal_entity
+from tollkeeper.invoices.tables import DEFAULT_LEGAL_ENTITY
 from tollkeeper.storage.session import Database
 from tollkeeper.subscriptions.subscribe import subscribe
 from tollkeeper.subscriptions.tables import SubscriptionTerm
@@ -54,6 +57,20 @@ def test_the_preview_says_what_each_customer_would_pay_and_changes_nothing(
     rest = client.get(f"/api/v1/plans/pro/migration?limit=2&cursor={page['next_cursor']}", headers=key_for("read"))
     assert [one["customer"] for one in rest.get_json()["items"]] == ["initech"]
     assert terms(database) == 3
+
+
+def test_one_whose_tax_is_not_known_keeps_no_other_from_being_previewed(
+    shop: list[str], database: Database, client: FlaskClient, key_for: Headers
+) -> None:
+    with database.transaction() as session:
+        save_legal_entity(session, DEFAULT_LEGAL_ENTITY, {"address": {"country": "DE"}, "tax_mode": "own"})
+        update_customer(session, "globex", {"tax_exemption": "exempt"})
+        update_customer(session, "initech", {"tax_exemption": "exempt"})
+    answer = client.get("/api/v1/plans/pro/migration?at=period_end", headers=key_for("read"))
+    assert answer.status_code == 200
+    acme, globex, initech = answer.get_json()["items"]
+    assert acme["problem"] == "the tax of 'acme' is not known: its address has no country; set it"
+    assert [one["after"]["next_invoice"] for one in (globex, initech)] == ["50.00", "50.00"]
 
 
 def test_a_run_that_stopped_goes_on_and_a_repeat_moves_nobody_twice(

@@ -34,7 +34,8 @@ class Amounts:
 
 @dataclass(frozen=True, slots=True)
 class PreviewedMigration:
-    """What a migration of one subscription at `moment` would change; `problem` says why it could not be.
+    """What a migration of one subscription at `moment` would change; `problem` says why it could not be,
+    or why its money cannot be said (a payer whose tax is not known): the others are previewed all the same.
 
     The next invoice is what would be billed if nothing more were used until `billed_until`, with what falls
     due at that instant.
@@ -62,9 +63,9 @@ def preview_migration(session: Session, subscription: Subscription, *, at: When,
         until = max(moment, moment_of(timeline, "period_end", now=now)) if moment == now else moment
     except InvalidInput as error:
         return PreviewedMigration(*told, problem=error.message)
-    before = _amounts(session, timeline, payer, moment, until, now=now)
     savepoint = session.begin_nested()
     try:
+        before = _amounts(session, timeline, payer, moment, until, now=now)
         migrate(session, subscription.id, at=at, now=now)
         after = _amounts(session, load_timeline(session, subscription), payer, moment, until, now=now)
     except (Conflict, InvalidInput) as error:

@@ -60,7 +60,7 @@ class PreviewedMigrationOut(BaseModel):
     billed_until: datetime | None
     before: AmountsOut | None
     after: AmountsOut | None
-    problem: Annotated[str | None, Field(description="Why it cannot be migrated.")]
+    problem: Annotated[str | None, Field(description="Why it cannot be migrated, or its money not be said.")]
 
 
 class RefusedOut(BaseModel):
