@@ -120,6 +120,19 @@ def test_who_is_exempt_or_reversed_by_hand_needs_no_country(bill: Story) -> None
         assert list(said) == ["Exempt from tax", "Reverse charge: the customer owes the tax"]
 
 
+def test_a_rate_of_as_many_decimals_as_are_taken_is_proved(bill: Story) -> None:
+    """
+    tax is charged in DE
+    tax Third of 33.333333333333333333333333333333 % in DE
+    plan pro: 30.00 EUR per month
+    customer acme in EUR
+    acme is in DE
+    2026-01-01 acme subscribes to pro
+    2026-01-01 close period
+    """
+    assert bill.total == "40.00"
+
+
 def test_yen_are_taxed_in_whole_yen(bill: Story) -> None:
     """
     tax is charged in JP

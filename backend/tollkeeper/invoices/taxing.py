@@ -16,7 +16,7 @@ from tollkeeper.invoices.legal_entities import describe_buyer, describe_seller
 from tollkeeper.invoices.net import charges_of, net_of_lines, proof_with_shares
 from tollkeeper.invoices.reading import list_lines, parts_of
 from tollkeeper.invoices.tables import TAX, Invoice, InvoiceLine, InvoiceStatus, LegalEntity, TaxMode
-from tollkeeper.money import format_minor
+from tollkeeper.money import EXACT, format_minor
 from tollkeeper.rating.spread import spread_minor
 from tollkeeper.rating.taxes import TaxBase, taxes_inside, taxes_on_top
 from tollkeeper.subscriptions.periods import MICROSECOND
@@ -113,7 +113,7 @@ def _terms_of(parties: Parties, rate: TaxRate | None, lines: Sequence[InvoiceLin
         "treatment": (parties.treatment if rate is None else Treatment.TAXED).value,
         "rate": rate and rate.id,
         "name": rate and rate.name,
-        "percentage": "0" if rate is None else format(rate.percentage.normalize(), "f"),
+        "percentage": "0" if rate is None else format(rate.percentage.normalize(EXACT), "f"),
         "is_inclusive": bool(parties.seller["prices_include_tax"]) and rate is not None,
         "lines": [line.id for line in lines],
     }
