@@ -81,6 +81,18 @@ def test_the_same_invoice_is_the_same_bytes_for_readers_alone(
     assert client.get("/api/v1/invoices/INV-000009/pdf", headers=key_for("read")).status_code == 404
 
 
+def test_an_issued_invoice_keeps_the_names_of_all_whom_it_is_about(
+    client: FlaskClient, key_for: KeyFor, database: Database
+) -> None:
+    Story(database, f"{FAMILY}\n2026-02-01 close period")
+    path = "/api/v1/invoices/INV-000001/pdf"
+    first = client.get(path, headers=key_for("read")).get_data()
+    with database.transaction() as session:
+        for key in ("group", "north", "south"):
+            update_customer(session, key, {"name": f"{key} renamed"})
+    assert client.get(path, headers=key_for("read")).get_data() == first
+
+
 def test_amounts_have_their_currency_s_decimals(client: FlaskClient, key_for: KeyFor, database: Database) -> None:
     Story(
         database,

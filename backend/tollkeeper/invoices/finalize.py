@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tollkeeper.customers.tables import Customer
@@ -15,7 +16,7 @@ from tollkeeper.invoices.mail import queue_issued
 from tollkeeper.invoices.numbers import take_numbers
 from tollkeeper.invoices.pay import settle
 from tollkeeper.invoices.payment_tables import InvoiceActKind
-from tollkeeper.invoices.reading import get_invoice, list_lines
+from tollkeeper.invoices.reading import get_invoice, list_lines, parts_of
 from tollkeeper.invoices.states import Deed, move
 from tollkeeper.invoices.steps import take_steps
 from tollkeeper.invoices.tables import Invoice, InvoiceStatus
@@ -48,7 +49,7 @@ def issue_bills(session: Session, bills: Sequence[Bill], *, by: str = "billing r
         if invoice.total_minor < 0:
             # its credits came to more since it was drafted: what took part of them back was voided
             raise Conflict(f"draft {invoice.id} comes to less than nothing; discard it, its charges wait for the next")
-        invoice.buyer = describe_buyer(bill.payer)
+        invoice.buyer = {**describe_buyer(bill.payer), **_members(session, bill)}
         invoice.seller = describe_seller(terms.entities[invoice.legal_entity])
         invoice.issued_at = bill.now
         invoice.due_at = terms.due_at(bill.payer.id, invoice.legal_entity, issued_at=bill.now)
@@ -66,3 +67,12 @@ def issue_bills(session: Session, bills: Sequence[Bill], *, by: str = "billing r
         if bill.invoice.total_minor == 0:
             # credit has paid all of it
             settle(session, bill.invoice, Deed(InvoiceActKind.SETTLED, by, bill.now))
+
+
+def _members(session: Session, bill: Bill) -> dict[str, dict[str, str]]:
+    """Return the names of the others whose usage is on the invoice, as they are now, if there are any."""
+    ids = {one for line in bill.lines for one in (line.customer_id, *dict(parts_of(line)))} - {bill.payer.id}
+    if not ids:
+        return {}
+    names = session.execute(select(Customer.id, Customer.name).where(Customer.id.in_(ids)).order_by(Customer.id))
+    return {"members": {one.id: one.name for one in names}}

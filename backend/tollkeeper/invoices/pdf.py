@@ -113,7 +113,7 @@ def _rows(session: Session, invoice: Invoice, lines: Sequence[InvoiceLine]) -> l
     rows = []
     for holder in holders:
         if holders != [invoice.customer_id]:
-            rows.append(Row(_name(members[holder], invoice), is_heading=True))
+            rows.append(Row(_name(holder, invoice), is_heading=True))
         rows += [_row(line, invoice, members) for line in lines if line.customer_id == holder]
     return rows
 
@@ -129,7 +129,7 @@ def _row(line: InvoiceLine, invoice: Invoice, members: Mapping[str, Customer]) -
             write_money(line.amount_minor, invoice.currency),
         ),
         notes=tuple(
-            f"of which {_name(share.customer, invoice)}"
+            f"of which {_name(share.customer.id, invoice)}"
             f"{f': {write_number(share.quantity)} used' if line.billed_period_id else ''}"
             f" ({write_money(share.amount_minor, invoice.currency)})"
             for share in shares_of(line, members)
@@ -142,7 +142,7 @@ def _sums(session: Session, invoice: Invoice, lines: Sequence[InvoiceLine]) -> l
         return write_money(amount_minor, invoice.currency)
 
     subtotals = subtotals_of(session, lines)
-    sums = [Sum(f"Sub-total {one.customer_name}", money(one.amount_minor)) for one in subtotals]
+    sums = [Sum(f"Sub-total {_name(one.customer_id, invoice)}", money(one.amount_minor)) for one in subtotals]
     sums = [] if len(sums) == 1 else sums
     sums.append(Sum("Total", money(invoice.total_minor), is_strong=True))
     if tax := sum(line.proof["tax_minor"] for line in lines if line.kind == TAX):
@@ -203,8 +203,9 @@ def _address(address: Mapping[str, str] | None) -> list[str]:
     return [one for one in (parts.get("line1"), parts.get("line2"), town, parts.get("state"), country) if one]
 
 
-def _name(customer: Customer, invoice: Invoice) -> str:
-    return str(invoice.buyer["name"]) if customer.id == invoice.customer_id else customer.name
+def _name(customer_id: str, invoice: Invoice) -> str:
+    """Return what a customer was called when the invoice was issued."""
+    return str(invoice.buyer["name"] if customer_id == invoice.customer_id else invoice.buyer["members"][customer_id])
 
 
 def _last_day(end: datetime, zone: str) -> str:
