@@ -58,9 +58,7 @@ def test_an_invoice_shows_its_tax_and_takes_no_credit_note_on_it(ada: Visitor, b
     assert page.count("VAT 19 %") == 1, "it is not offered as a line to take back"
 
 
-def test_an_invoice_whose_number_has_a_slash_is_opened_from_the_list_and_paid(
-    ada: Visitor, books_database: Database
-) -> None:
+def test_an_invoice_with_a_slash_in_its_number_is_opened_and_paid(ada: Visitor, books_database: Database) -> None:
     with books_database.transaction() as session:
         save_legal_entity(session, DEFAULT_LEGAL_ENTITY, {"number_prefix": "DE/"})
         add_customer(session, "slashed")
