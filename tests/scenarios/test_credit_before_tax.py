@@ -218,3 +218,23 @@ def test_a_stranger_can_check_credit_before_tax_and_a_changed_part_is_found(bill
     (folder / "document.json").write_text(document.replace('"amount_minor": 333,', '"amount_minor": 332,'))
     told = subprocess.run(run, capture_output=True, text=True, check=False).stdout
     assert "credit: line 3 is taken off the charges in another proportion" in told
+
+
+def test_taxed_money_does_not_become_credit_that_is_drawn_before_tax(bill: Story) -> None:
+    """
+    tax is charged in DE, after all credit
+    tax VAT of 19 % in DE
+    plan pro: 100.00 EUR per month
+    customer acme in EUR
+    acme is in DE
+    2026-01-01 grant acme 40.00 EUR of paid credit named bought
+    2026-01-01 acme subscribes to pro
+    2026-01-01 close period
+    2026-01-02 pay INV-000001
+    """
+    # 60.00 and 11.40 of tax were paid; 119.00 as credit would pay 119.00 of February without tax
+    with pytest.raises(InvalidInput, match="would never be taxed"):
+        bill.attempt("2026-01-05 take back of INV-000001 111.40 to credit")
+    # what credit had paid may come back as credit
+    bill.go_on("2026-01-05 take back of INV-000001 40.00 to credit")
+    bill.go_on("2026-01-05 take back of INV-000001 71.40 to out of band")

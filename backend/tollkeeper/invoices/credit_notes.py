@@ -30,7 +30,16 @@ from tollkeeper.invoices.pay import paid_by, settle
 from tollkeeper.invoices.payment_tables import InvoiceActKind, PaymentMethod
 from tollkeeper.invoices.reading import get_invoice, list_lines
 from tollkeeper.invoices.states import OPEN_STATUSES, Deed, amount_due, move
-from tollkeeper.invoices.tables import PREPAID_CREDIT, STEP_KINDS, Invoice, InvoiceLine, InvoiceStatus
+from tollkeeper.invoices.tables import (
+    PREPAID_CREDIT,
+    STEP_KINDS,
+    CreditBeforeTax,
+    Invoice,
+    InvoiceLine,
+    InvoiceStatus,
+    LegalEntity,
+    TaxMode,
+)
 from tollkeeper.money import format_minor
 from tollkeeper.storage.ids import new_id
 
@@ -85,6 +94,8 @@ def issue_credit_note(
     taxes = _taxes(session, invoice, lines, rooms, draft)
     net, tax = (sum(one[name] for one in taxes) for name in ("net_minor", "tax_minor"))
     split = _split(session, invoice, lines, net + tax, draft.to)
+    seller = get_legal_entity(session, invoice.legal_entity)
+    _refuse_untaxed(seller, split, tax)
     customer = session.get_one(Customer, invoice.customer_id)
     note = CreditNote(
         id=new_id("cn"),
@@ -92,7 +103,7 @@ def issue_credit_note(
         invoice_id=invoice.id,
         customer_id=invoice.customer_id,
         buyer=describe_buyer(customer),
-        seller=describe_seller(get_legal_entity(session, invoice.legal_entity)),
+        seller=describe_seller(seller),
         currency=invoice.currency,
         reason=draft.reason,
         memo=draft.memo,
@@ -199,6 +210,14 @@ def _split(
     if rest > left:
         raise InvalidInput.of("/to", f"only {_text(left, invoice)} of money was paid; give the rest as credit")
     return _Split(reduction, out_of_band=rest)
+
+
+def _refuse_untaxed(seller: LegalEntity, split: _Split, tax: int) -> None:
+    """Refuse to turn taxed money into credit that is drawn before tax: what it pays would never be taxed."""
+    is_before_tax = seller.tax_mode != TaxMode.NONE and seller.credit_before_tax == CreditBeforeTax.ALL
+    if is_before_tax and tax and split.credit > split.prepaid:
+        reason = "all credit is drawn before tax, so what this one pays would never be taxed"
+        raise InvalidInput.of("/to", f"cannot be 'credit': {reason}; give the money back by a refund or out of band")
 
 
 def _give_credit(session: Session, note: CreditNote, customer: Customer, invoice: Invoice, *, now: datetime) -> None:
