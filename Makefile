@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_ARGS ?=
-TEST_ARGS ?= -n 2
+TEST_ARGS ?= -n 3
 BENCH_ARGS ?=
 
 .PHONY: help demo test lint unit nightly serve reference assets screenshots bench-plugin bench-billing bench-metering bench-rating lock clean

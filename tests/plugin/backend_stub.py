@@ -57,6 +57,7 @@ def backend_stub() -> Iterator[BackendStub]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     backend: BackendStub
 
     def log_message(self, *args: object) -> None:

@@ -38,6 +38,7 @@ plugins: [{name: tollkeeper, config: {enforce: "on"}}]
 
 class Upstream(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def log_message(self, *args: object) -> None:
         """Say nothing."""

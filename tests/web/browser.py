@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flask import Flask
 from playwright.sync_api import Browser, Page, sync_playwright
-from werkzeug.serving import make_server
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 from tests.web.seeded import ADMIN, PASSWORD
 
@@ -48,11 +48,17 @@ def run_browser() -> Iterator[Browser]:
         browser.close()
 
 
+class _AtOnce(WSGIRequestHandler):
+    """Sends a body without waiting until its headers were acknowledged."""
+
+    disable_nagle_algorithm = True
+
+
 @contextmanager
 def run_server(app: Flask) -> Iterator[str]:
     """Serve the application on a free loopback port; yield its address."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_AtOnce)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
