@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from tests.waiting import PATIENCE_SECONDS
+from tollkeeper.errors import Unavailable
 from tollkeeper.metering.accept import Accepted
 from tollkeeper.metering.event import Event, Rejection
 from tollkeeper.metering.prepare import CONFLICT, Preparation, prepare_events
@@ -107,6 +109,26 @@ def test_a_request_that_fails_does_not_take_the_others_with_it(database: Databas
     # only the one that led can have failed with it: it is answered 5xx, and sent again
     assert failed <= 1
     assert stored(database)[0] == 2 - failed
+
+
+def test_a_clock_that_fails_keeps_nobody_waiting(database: Database) -> None:
+    """A test clock reads the database, and that may be away when a request is about to lead."""
+
+    def away() -> datetime:
+        raise Unavailable("the database is away")
+
+    groups = GroupCommit(database)
+    for _ in range(LEADERS[database.engine.dialect.name]):
+        with pytest.raises(Unavailable):
+            groups.store(request(event(1)), clock=away)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(groups.store, request(event(1)), clock=lambda: NOW)
+        try:
+            assert answer.result(PATIENCE_SECONDS) == Accepted(1, 0, ())
+        finally:
+            groups._free += 1  # lets one that hangs end
+            with groups._changed:
+                groups._changed.notify_all()
 
 
 def test_a_large_request_waits_for_no_group(database: Database) -> None:

@@ -45,7 +45,7 @@ class GroupCommit:
             own = Waiting(preparation)
             group = self._join(own)
             if group:
-                self._lead(group, now=clock())
+                self._lead(group, clock)
             if own.answer is not None:
                 return own.answer
         with self._database.transaction() as session:
@@ -73,9 +73,10 @@ class GroupCommit:
                 one.is_taken = True
             return group
 
-    def _lead(self, group: list[Waiting], *, now: datetime) -> None:
+    def _lead(self, group: list[Waiting], clock: Callable[[], datetime]) -> None:
         answers: list[Accepted] = []
         try:
+            now = clock()  # a test clock asks the database, which may be away
             with self._database.transaction() as session:
                 stored = store_group(session, [one.preparation for one in group], now=now)
             answers = stored
