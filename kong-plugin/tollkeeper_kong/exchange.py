@@ -145,12 +145,12 @@ def _bytes_of(text: str) -> bytes:
 
 
 def _read_leniently(text: bytes) -> Exchange:
-    try:
+    with suppress(msgspec.DecodeError):
         return _decode(text)
-    except msgspec.ValidationError:
+    try:
         found = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
-        raise NotAnExchange(f"is not JSON: {error}") from None
+    except msgspec.DecodeError as error:  # no JSON, or a number that is too large for any
+        raise NotAnExchange(f"cannot be read as JSON: {error}") from None
     if not isinstance(found, dict) or not isinstance(found.get("request"), dict):
         raise NotAnExchange("/request: is missing or no object")
     exchange: Exchange = _project(Exchange, found)

@@ -287,6 +287,7 @@ def test_a_cost_is_a_plain_decimal(cost: float, written: str | None) -> None:
         "{}",
         '{"request": 7}',
         '{"request": {"id": ""}}',
+        '{"request": {"id": "a", "size": 1e999}}',
     ],
 )
 def test_what_is_no_request_is_refused_with_the_place(text: str) -> None:

@@ -47,7 +47,9 @@ def test_a_batch_is_stored_though_one_entry_is_none(client: FlaskClient, key_for
     assert "/request/id" in answer["rejected"][0]["error"]
 
 
-@pytest.mark.parametrize("bad", [b"[" * 5_000 + b"]" * 5_000, b"NaN", b"{}"], ids=len)
+@pytest.mark.parametrize(
+    "bad", [b"[" * 5_000 + b"]" * 5_000, b"NaN", b"{}", b'{"request": {"id": "a", "size": 1e999}}'], ids=len
+)
 def test_an_entry_that_is_no_sound_json_is_rejected_alone(client: FlaskClient, key_for: Key, bad: bytes) -> None:
     answer = post(client, key_for("ingest"), b"[" + bad + b"," + entry_of(RECORDINGS[0]) + b"]")
     assert (answer.status_code, answer.get_json()["accepted"]) == (200, 1)
