@@ -77,7 +77,8 @@ class PublishedSocket:
                     probe.connect(str(name))
                 except ConnectionRefusedError:
                     name.unlink(missing_ok=True)
-                    door_of(name).unlink(missing_ok=True)
+                    if name != self._own:  # one killed with our process id: the door is ours already
+                        door_of(name).unlink(missing_ok=True)
                 except OSError:
                     continue
         self._own.unlink(missing_ok=True)

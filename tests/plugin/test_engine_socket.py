@@ -1,6 +1,8 @@
 """The server around the engine: framing, many connections, two servers on one path, ends."""
 
+import os
 import signal
+import socket
 import stat
 import time
 from collections.abc import Iterator
@@ -13,7 +15,9 @@ import pytest
 from tests.plugin.rpc_client import Rpc, ServerProcess, server
 from tests.waiting import PATIENCE_SECONDS, wait_until
 from tollkeeper_kong.engine import Engine
+from tollkeeper_kong.handover import door_of
 from tollkeeper_kong.listener import PublishedSocket
+from tollkeeper_kong.peers import own_name
 from tollkeeper_kong.server import Server, ServerOptions
 
 
@@ -260,6 +264,22 @@ def test_a_server_knows_when_another_has_succeeded_it(tmp_path: Path) -> None:
         server._published.close()
         server._workers.close()
     assert seen == [False, True, False]
+
+
+def test_a_server_with_the_process_id_of_a_killed_one_still_takes_connections(tmp_path: Path) -> None:
+    """In a container every start has the same: what the killed one left is not to be taken for ours, nor ours for it."""
+    path = tmp_path / "t.sock"
+    killed = socket.socket(socket.AF_UNIX)
+    killed.bind(str(own_name(path, os.getpid())))
+    killed.close()
+    server = Server(Engine({}), ServerOptions(path))
+    server._publish()
+    try:
+        assert door_of(own_name(path, os.getpid())).is_socket()
+    finally:
+        server._unpublish()
+        server._workers.close()
+    assert [left for left in tmp_path.iterdir() if left.is_socket()] == [path]
 
 
 def test_a_path_that_somebody_removed_is_published_again(ours: ServerProcess, old: Rpc) -> None:
