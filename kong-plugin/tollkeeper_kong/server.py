@@ -170,11 +170,11 @@ class Server:
         return [connection for connection in self._connections if connection.peer_pid != successor_pid]
 
     def _has_unread(self) -> bool:
-        """Say whether a connection, taken or not, holds bytes that have not been answered."""
+        """Say whether a connection, taken or not, holds what has not been answered: also a step that a peer is asked for."""
         unread = select.poll()
         unread.register(self._published.socket, select.POLLIN)
         for connection in self._connections:
-            if connection.half_since is not None:
+            if not connection.is_between_messages:
                 return True
             unread.register(connection, select.POLLIN)
         return bool(unread.poll(0))

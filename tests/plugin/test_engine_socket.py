@@ -200,6 +200,22 @@ def test_a_server_that_ends_gives_its_connections_to_its_successor(
             old.step(begun)
 
 
+def test_a_connection_whose_step_is_at_the_successor_is_given_too(
+    ours: ServerProcess, old: Rpc, beside: ServerProcess
+) -> None:
+    """It is in nobody's table of waiting events meanwhile."""
+    with beside.connect() as new:
+        begun = new.event(new.start(access="ask"))["EventId"]
+        beside.process.send_signal(signal.SIGSTOP)
+        old.send("Step", {"EventId": begun, "Data": "value"})
+        ours.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: not own_name(ours.socket_path, ours.pid).exists(), 0.3)  # it has ended too early, or waits as it should
+        beside.process.send_signal(signal.SIGCONT)
+        old.receive()
+        assert wait_until(lambda: old.call("GetStatus")["Pid"] == beside.pid)
+    assert ours.process.wait(PATIENCE_SECONDS) == 0
+
+
 def test_what_was_sent_before_sigterm_is_still_answered(ours: ServerProcess, old: Rpc) -> None:
     """More than the server takes from its sockets in one turn, half of it on connections that it has not accepted."""
     instance = old.start(access="nothing")
