@@ -52,7 +52,13 @@ def _examine_environment(environment: Mapping[str, str], socket_path: Path) -> I
 
 def _examine_query(command: str) -> Iterator[Finding]:
     """See whether a file that Kong reads in place of asking us is of this version."""
-    words = shlex.split(command)
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        advice = "close its quotes: KONG_PLUGINSERVER_TOLLKEEPER_QUERY_CMD='tollkeeper-kong --dump'"
+        text = f"KONG_PLUGINSERVER_{NAME.upper()}_QUERY_CMD is no command: {error}"
+        yield Finding("failure", "registration", text, advice)
+        return
     if len(words) != 2 or words[0] not in {"cat", "/bin/cat", "/usr/bin/cat"}:
         return
     path, advice = Path(words[1]), f"tollkeeper-kong --dump > {words[1]}, then restart Kong"

@@ -175,6 +175,14 @@ def test_a_description_of_another_version_is_told_where_kong_reads_a_file(tmp_pa
     assert found() == [f"{described} describes another version of the plugin"]
 
 
+def test_a_query_command_that_no_shell_takes_is_told() -> None:
+    environment = KONG_ENVIRONMENT | {"KONG_PLUGINSERVER_TOLLKEEPER_QUERY_CMD": "cat '/run/info.json"}
+    found = list(examine_registration(None, environment, Path("/run/t.sock")))
+    assert [(one.level, one.text) for one in found if one.level != "ok"] == [
+        ("failure", "KONG_PLUGINSERVER_TOLLKEEPER_QUERY_CMD is no command: No closing quotation")
+    ]
+
+
 def test_a_server_that_kong_starts_comes_with_a_better_way(tmp_path: Path) -> None:
     environment = KONG_ENVIRONMENT | {"KONG_PLUGINSERVER_TOLLKEEPER_START_CMD": "tollkeeper-kong serve"}
     assert levels(examine_registration(None, environment, Path("/run/t.sock"))) == [
