@@ -170,7 +170,7 @@ class Server:
         return [connection for connection in self._connections if connection.peer_pid != successor_pid]
 
     def _has_unread(self) -> bool:
-        """Say whether a connection, taken or not, holds what has not been answered: also a step that a peer is asked for."""
+        """Say whether a connection, taken or not, holds what is not answered yet, be it that a peer is asked."""
         unread = select.poll()
         unread.register(self._published.socket, select.POLLIN)
         for connection in self._connections:

@@ -209,7 +209,8 @@ def test_a_connection_whose_step_is_at_the_successor_is_given_too(
         beside.process.send_signal(signal.SIGSTOP)
         old.send("Step", {"EventId": begun, "Data": "value"})
         ours.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: not own_name(ours.socket_path, ours.pid).exists(), 0.3)  # it has ended too early, or waits as it should
+        # it has ended too early, or waits as it should
+        wait_until(lambda: not own_name(ours.socket_path, ours.pid).exists(), 0.3)
         beside.process.send_signal(signal.SIGCONT)
         old.receive()
         assert wait_until(lambda: old.call("GetStatus")["Pid"] == beside.pid)
@@ -283,7 +284,7 @@ def test_a_server_knows_when_another_has_succeeded_it(tmp_path: Path) -> None:
 
 
 def test_a_server_with_the_process_id_of_a_killed_one_still_takes_connections(tmp_path: Path) -> None:
-    """In a container every start has the same: what the killed one left is not to be taken for ours, nor ours for it."""
+    """In a container every start has the same: what the killed one left is not to be taken for ours."""
     path = tmp_path / "t.sock"
     killed = socket.socket(socket.AF_UNIX)
     killed.bind(str(own_name(path, os.getpid())))

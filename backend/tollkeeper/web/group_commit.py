@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from tollkeeper.errors import Unavailable
 from tollkeeper.metering.accept import Accepted, store_events, store_group
 from tollkeeper.metering.prepare import Preparation
 from tollkeeper.storage.session import Database
@@ -29,8 +30,8 @@ class Waiting:
 class GroupCommit:
     """One per process: the first request that finds a free place leads, and takes along all that wait.
 
-    No request is answered before the transaction that holds its events is committed. If that fails, the one that led
-    fails, and each of the others is stored alone: none fails twice for another's sake.
+    No request is answered before the transaction that holds its events is committed. If that fails, each is stored
+    alone, so that none fails for another's sake; but if the database is away, the one that led says so at once.
     """
 
     def __init__(self, database: Database) -> None:
@@ -80,6 +81,11 @@ class GroupCommit:
             with self._database.transaction() as session:
                 stored = store_group(session, [one.preparation for one in group], now=now)
             answers = stored
+        except Unavailable:
+            raise
+        except Exception:  # of whoever is to blame it is raised again, when his events are stored alone
+            if len(group) == 1:
+                raise
         finally:
             with self._changed:
                 for place, one in enumerate(group):
