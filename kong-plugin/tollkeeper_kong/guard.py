@@ -1,8 +1,8 @@
 """Stand between Kong and the server: what Kong has started is killed when a worker of nginx ends.
 
 On `kong reload` and `kong stop` that is SIGKILL (lua-nginx-module, ngx.pipe), which nobody can answer. So the process
-that Kong knows only waits; the server is its child, notices within a second that it is alone, and puts what it has
-accepted on the disk.
+that Kong knows only waits; the server is its child, notices within a second that it is alone, answers until the next
+one listens, and puts what it has accepted on the disk.
 """
 
 import os

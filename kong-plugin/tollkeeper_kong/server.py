@@ -39,6 +39,8 @@ class ServerOptions:
     drain_seconds: float = 5.0
     parent: int | None = None
     """The server ends when this process is its parent no more."""
+    successor_seconds: float = 5.0
+    """It goes on for so long then, unless a successor listens: at a reload that one is still starting."""
 
 
 class Server:
@@ -54,6 +56,7 @@ class Server:
         self._every_second = every_second or (lambda _now: None)
         self._stopping = gevent.event.Event()
         self._is_succeeded = False
+        self._orphaned_at: float | None = None
         self.stop_reason = ""
 
     @property
@@ -144,8 +147,15 @@ class Server:
                 if connection.half_since is not None and connection.half_since < before:
                     self._engine.counters.half_messages += 1
                     connection.close()
-            if self._options.parent not in {None, os.getppid()}:
-                self.stop("the parent process is gone")
+            self._look_at_parent(now)
+
+    def _look_at_parent(self, now: float) -> None:
+        """End when the parent process is gone: once a successor has the path, or none has come."""
+        if self._options.parent in {None, os.getppid()}:
+            return
+        self._orphaned_at = self._orphaned_at or now
+        if self._is_succeeded or now - self._orphaned_at >= self._options.successor_seconds:
+            self.stop("the parent process is gone")
 
     def _drain_events(self) -> None:
         """Take what was sent before the end and let events that have begun end, within the time allowed.

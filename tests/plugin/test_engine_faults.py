@@ -297,6 +297,20 @@ def test_a_server_that_kong_started_ends_with_kong(tmp_path: Path) -> None:
     assert not (tmp_path / "ours" / "scenario.sock").exists()
 
 
+def test_a_server_whose_kong_is_gone_answers_until_its_successor_listens(tmp_path: Path) -> None:
+    """A reload ends the old worker, and with it the old server, while the new one is still starting."""
+    pid = orphan(tmp_path / "ours", "ours")
+    second = ServerProcess(tmp_path / "ours", "ours")
+    try:
+        while is_running(pid):
+            assert second.socket_path.exists()
+            time.sleep(0.01)
+        with second.connect() as kong:
+            assert kong.call("GetStatus")["Pid"] == second.pid
+    finally:
+        second.close()
+
+
 def test_the_stock_server_s_orphan_never_ends(tmp_path: Path) -> None:
     pid = orphan(tmp_path / "stock", "stock")
     try:
