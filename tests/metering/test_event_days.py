@@ -116,6 +116,33 @@ def test_days_that_follow_a_busy_one_of_the_past_are_made(
     assert empty == [*(f"202602{day}" for day in (11, 12, 13, 14, 15, 16, 18, 19, 21, 22, 23, 24)), "20260310"]
 
 
+def test_coming_days_go_before_those_of_the_past_where_only_some_may_be_made(
+    postgresql: Database, kong_event: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_days, "MANY", 1)
+    monkeypatch.setattr(event_days, "AHEAD", 1)
+    monkeypatch.setattr(event_days, "MOST_DAYS", 3)
+    accept(postgresql, on(kong_event, 1, "2026-02-10"), on(kong_event, 2, "2026-02-10"))
+    assert make_event_days(postgresql, now=NOW) == 3
+    made = ["events__20260211", "events__20260310", "events__20260311"]
+    assert list(partitions(postgresql)) == [*made, "events__other"]
+    assert make_event_days(postgresql, now=NOW) == 0
+
+
+def test_only_the_newest_days_of_the_default_partition_are_looked_at(
+    postgresql: Database, kong_event: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may send events can put one into each day since the year 1."""
+    monkeypatch.setattr(event_days, "MANY", 1)
+    monkeypatch.setattr(event_days, "AHEAD", 0)
+    monkeypatch.setattr(event_days, "MOST_OTHERS", 2)
+    busy = [on(kong_event, number, day) for number, day in enumerate(("1970-01-01", "1970-01-01", "2026-02-10"))]
+    accept(postgresql, *busy, on(kong_event, 4, "2026-02-10"), on(kong_event, 5, "2026-02-12"))
+    assert make_event_days(postgresql, now=NOW) == 7
+    made = [f"events__202602{day}" for day in (11, 13, 14, 15, 16, 17)]
+    assert list(partitions(postgresql)) == [*made, "events__20260310", "events__other"]
+
+
 def test_an_event_that_waited_while_its_day_was_made_is_sent_again(postgresql: Database, kong_event: Make) -> None:
     """Its place was chosen before the partition was there; the answer is 503, and the repeat finds the new place."""
     event = on(kong_event, 1, "2026-03-10")

@@ -25,6 +25,8 @@ MANY = 10_000
 FOLLOWING = 7
 # A query without a time locks each partition and its index; PostgreSQL has room for some 6,400 locks.
 MOST_DAYS = 500
+# Of the default partition's days so many, the newest, are looked at: whoever may send events can fill all years.
+MOST_OTHERS = 1_000
 # Whoever comes after us for the same lock waits as long as we do.
 LOCK_TIMEOUT = "1s"
 EPOCH_DAY = date(1970, 1, 1)
@@ -33,18 +35,18 @@ PARTITIONS = """
     SELECT child.relname FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid
     WHERE inhparent = 'events'::regclass
 """
-# One look into the index for each day.
+# One look into the index for each day, the newest first.
 DAYS_OF_OTHER = """
     WITH RECURSIVE days (day) AS (
-      SELECT floor(min(time_us) / 86400000000.0)::bigint FROM events__other
+      SELECT floor(max(time_us) / 86400000000.0)::bigint FROM events__other
       UNION ALL
-      SELECT floor((SELECT min(time_us) FROM events__other WHERE time_us >= (day + 1) * 86400000000)
+      SELECT floor((SELECT max(time_us) FROM events__other WHERE time_us < day * 86400000000)
                    / 86400000000.0)::bigint
       FROM days WHERE day IS NOT NULL
     )
     SELECT day, EXISTS (
       SELECT FROM events__other WHERE time_us >= day * 86400000000 AND time_us < (day + 1) * 86400000000 OFFSET :many
-    ) FROM days WHERE day IS NOT NULL
+    ) FROM days WHERE day IS NOT NULL LIMIT :most
 """
 IS_BUSY = "SELECT EXISTS (SELECT FROM events WHERE time_us >= :first AND time_us < :end OFFSET :many)"
 # Whether somebody may still read by a view of the database that knows nothing of the present bound.
@@ -116,13 +118,18 @@ def _days_there(session: Session) -> set[int]:
 
 
 def _days_to_make(session: Session, there: Collection[int], today: int) -> list[int]:
-    """Return days without a partition of which no event is stored yet, in order."""
-    rows = session.execute(text(DAYS_OF_OTHER), {"many": MANY})
+    """Return days without a partition of which no event is stored yet: first those to come, then those of the past."""
+    if len(there) >= MOST_DAYS:
+        return []
+    rows = session.execute(text(DAYS_OF_OTHER), {"many": MANY, "most": MOST_OTHERS})
     others: dict[int, bool] = dict(rows.all())
-    wanted = set(range(today, today + AHEAD + 1))
+    past: set[int] = set()
     for day in _busy_days(session, there, others, today):
-        wanted.update(range(day + 1, min(day + FOLLOWING, today) + 1))
-    return sorted(wanted - set(there) - others.keys())[: max(0, MOST_DAYS - len(there))]
+        past.update(range(day + 1, min(day + FOLLOWING, today - 1) + 1))
+    if len(others) == MOST_OTHERS:  # of days before we do not know whether they have events
+        past = {day for day in past if day > min(others)}
+    wanted = [*range(today, today + AHEAD + 1), *sorted(past)]
+    return [day for day in wanted if day not in there and day not in others][: MOST_DAYS - len(there)]
 
 
 def _busy_days(session: Session, there: Collection[int], others: dict[int, bool], today: int) -> Iterator[int]:
