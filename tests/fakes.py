@@ -146,7 +146,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self, method: str) -> None:
         address = urlsplit(self.path)
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length).decode()
+        if len(body.encode()) < length:  # the client died in the middle: nobody acts on half a request
+            self._drop()
+            return
         form = body if method == "POST" else address.query
         key = self.headers.get("Idempotency-Key")
         tree = read_form(form)

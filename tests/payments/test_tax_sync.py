@@ -23,7 +23,7 @@ STORY = """
 
 @pytest.mark.parametrize(
     ("inside", "place", "amounts"),
-    [("", "DE", [2000, 380]), (" inside of prices", "DE", [2000, 0]), ("", "FR with VAT id FR1", [2000, 0])],
+    [("", "DE", [2000, 380]), (" inside of prices", "DE", [2000, 0]), ("", "FR with VAT id FR12345678901", [2000, 0])],
 )
 def test_tax_reaches_stripe_as_a_plain_line(
     database: Database, fake: FakeStripe, account: StripeAccount, inside: str, place: str, amounts: list[int]
