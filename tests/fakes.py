@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -234,7 +234,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _drop(self) -> None:
         self.close_connection = True
-        self.connection.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):  # it may be gone already
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     def _answer(self, status: int, body: dict[str, Any], *, replayed: bool = False) -> None:
         self._send(status, json.dumps(body).encode(), replayed=replayed)
