@@ -70,12 +70,12 @@ def serve_command(**options: Any) -> None:
 
 @main.command("ship")
 @click.option("--follow", multiple=True, type=click.Path(path_type=Path), help="Also follow a file of Kong's file-log.")
-@click.option("--exits-with-parent", is_flag=True, help="End when the process that started this one is gone.")
+@click.option("--parent", type=int, metavar="PID", help="End when this process is not the parent of this one.")
 @click.option("--drain", is_flag=True, help="End when the spool is empty, or at the first failure.")
 @backend_options
 @spool_options
 @log_option
-def ship_command(follow: tuple[Path, ...], exits_with_parent: bool, drain: bool, **options: Any) -> None:  # noqa: FBT001 - click passes flags by name
+def ship_command(follow: tuple[Path, ...], parent: int | None, drain: bool, **options: Any) -> None:  # noqa: FBT001 - click passes flags by name
     """Bring spooled records to the backend."""
     writer = configure_logs(options.pop("log_level"))
     backend, spool = backend_settings(options), spool_settings(options)
@@ -86,7 +86,7 @@ def ship_command(follow: tuple[Path, ...], exits_with_parent: bool, drain: bool,
             api_key=backend.key,
             node=backend.node,
             follow=follow,
-            exits_with_parent=exits_with_parent,
+            parent=parent,
             drains=drain,
         )
     )

@@ -95,7 +95,7 @@ def server_options(settings: ServeSettings, parent: int | None) -> ServerOptions
 def shipper_command(settings: ServeSettings) -> ChildCommand:
     """Return the command line of the shipper; the key's value, if there is no file, goes by the environment."""
     arguments = [
-        *(sys.executable, "-m", "tollkeeper_kong", "ship", "--exits-with-parent"),
+        *(sys.executable, "-m", "tollkeeper_kong", "ship", "--parent", str(os.getpid())),
         *("--backend-url", settings.backend.url, "--node", settings.backend.node),
         *("--spool-dir", str(settings.spool.directory), "--fsync", settings.spool.fsync),
         *("--spool-max-mib", str(settings.spool.max_bytes // 1024**2), "--log-level", settings.log_level),

@@ -50,8 +50,9 @@ class ShipperOptions:
     poll_seconds: float = 0.2
     backoff_seconds: tuple[float, float, float] = (0.5, 30.0, 30.0)
     """First wait, longest wait, and the least after what only a person can end (a refused key, a wrong URL)."""
-    exits_with_parent: bool = False
-    """End when the process that started this one has gone: its successor starts a shipper of its own."""
+    parent: int | None = None
+    """End when this process is not the parent: its successor starts a shipper of its own. The parent tells its id, for
+    it may be gone before this process could ask."""
     drains: bool = False
     """Return once nothing is left to ship, or at the first failure."""
     stop: threading.Event = field(default_factory=threading.Event)
@@ -85,7 +86,6 @@ class Shipper:
         self._client = BackendClient(options.backend_url, options.api_key)
         self._set_aside = SetAside(options.spool_dir / "rejected")
         self._backoff = Backoff(*options.backoff_seconds)
-        self._parent = os.getppid()
         self._swept_at = self._saved_at = float("-inf")
         # an error of the shipper before us stands in the file until we know better
         self._saved = ShipperCounters(last_error=load_counters(options.spool_dir).last_error)
@@ -138,8 +138,7 @@ class Shipper:
         return len(records)
 
     def _is_done(self) -> bool:
-        has_lost_parent = self._options.exits_with_parent and os.getppid() != self._parent
-        return has_lost_parent or self._options.stop.is_set()
+        return self._options.parent not in {None, os.getppid()} or self._options.stop.is_set()
 
     def _note_failure(self, error: BackendError | OSError) -> float:
         self.counters.errors += 1
@@ -190,8 +189,8 @@ def _stop_on_signals(stop: threading.Event) -> None:
 def _only_one(options: ShipperOptions) -> Iterator[bool]:
     """Hold the spool's shipper lock; yield False when this shipper was to end before it was free."""
     descriptor: int | None = None
-    parent, told = os.getppid(), ""
-    while not options.stop.is_set() and not (options.exits_with_parent and os.getppid() != parent):
+    told = ""
+    while not options.stop.is_set() and options.parent in {None, os.getppid()}:
         try:
             descriptor = _lock(options.spool_dir)
             break

@@ -269,11 +269,12 @@ def test_a_shipper_ends_with_its_parent_where_asked(spool: Spool, backend: Event
         "import sys; from pathlib import Path; from tollkeeper_kong.backend_client import ApiKey\n"
         "from tollkeeper_kong.shipper import *\n"
         "key = ApiKey(value='tk_test_secret')\n"
-        "run_shipper(ShipperOptions(Path(sys.argv[1]), sys.argv[2], key, 'n', exits_with_parent=True))\n"
+        "run_shipper(ShipperOptions(Path(sys.argv[1]), sys.argv[2], key, 'n', parent=int(sys.argv[3])))\n"
     )
     parent = (
-        "import subprocess, sys\n"
-        "child = subprocess.Popen([sys.executable, '-c', *sys.argv[1:]], stdin=subprocess.DEVNULL)\n"
+        "import os, subprocess, sys\n"
+        "command = [sys.executable, '-c', *sys.argv[1:], str(os.getpid())]\n"
+        "child = subprocess.Popen(command, stdin=subprocess.DEVNULL)\n"
         "print(child.pid, flush=True); sys.stdin.read()\n"
     )
     command = [sys.executable, "-c", parent, child, str(spool.directory), backend.url]
@@ -284,6 +285,13 @@ def test_a_shipper_ends_with_its_parent_where_asked(spool: Spool, backend: Event
         eventually(lambda: backend.ids == ["a"])  # it runs, and knows its parent
         assert Path(f"/proc/{pid}").exists()
     eventually(lambda: not Path(f"/proc/{pid}").exists() or "zombie" in Path(f"/proc/{pid}/status").read_text())
+
+
+def test_a_shipper_whose_parent_was_killed_before_it_began_ends_at_once(spool: Spool, backend: EventsStub) -> None:
+    """A server killed in its first second left one behind that held the spool with the old settings."""
+    spooled(spool, "a")
+    run_shipper(options(spool, backend, parent=2**22 + 1))  # more than any process id
+    assert backend.ids == []
 
 
 def test_what_was_counted_survives_the_shipper(spool: Spool, backend: EventsStub) -> None:
