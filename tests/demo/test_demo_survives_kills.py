@@ -1,10 +1,12 @@
 """The zero-to-hero story with `kill -9` in the middle of its traffic: nothing billed changes."""
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +24,9 @@ REQUESTS = 4000
 def summary(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Run the demo, kill each victim twice while requests pass, return the summary that it prints."""
     folder = tmp_path_factory.mktemp("demo") / "run"
+    # two workers may hold tests of this file, and two demos that begin at once would choose the same free ports
+    turn = (Path(tempfile.gettempdir()) / "tollkeeper-demo-test.lock").open("w")
+    fcntl.flock(turn, fcntl.LOCK_EX)
     command = [str(Path(sys.executable).parent / "tollkeeper"), "demo", "--once", "--json"]
     with subprocess.Popen(
         [*command, "--requests", str(REQUESTS), "--folder", str(folder)],
@@ -37,6 +42,7 @@ def summary(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
                 _kill(folder / "processes.json", victim)
                 time.sleep(0.4)
         printed, progress = demo.communicate(timeout=400)
+    turn.close()
     assert demo.returncode == 0, progress
     answer: dict[str, Any] = json.loads(printed)
     return answer

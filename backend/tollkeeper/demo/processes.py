@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -114,15 +115,18 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def free_port(preferred: int = 0) -> int:
-    """Return the preferred loopback port if nobody listens there, else one that the system chooses."""
-    for port in (preferred, 0):
+    """Return the preferred loopback port if nobody listens there, else one that is free.
+
+    It is below those that systems give to whoever asks for any: nobody takes it while its process starts.
+    """
+    for port in (preferred or _any_port(), *(_any_port() for _ in range(100))):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return int(probe.getsockname()[1])
+            return port
     raise Unavailable("no loopback port is free")
 
 
@@ -152,3 +156,7 @@ class ReadyCheck:
             except OSError:
                 return False
         return True
+
+
+def _any_port() -> int:
+    return random.randrange(20_000, 32_000)  # noqa: S311 - it has to be free, not secret
