@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -22,11 +21,21 @@ REQUESTS = 4000
 
 @pytest.fixture(scope="module")
 def summary(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Return what one demo printed for all tests of this file, whichever workers they run in."""
+    folder = tmp_path_factory.mktemp("demo")
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return _play(folder / "run")
+    shared = tmp_path_factory.getbasetemp().parent / "demo.json"  # the folder of the run, above those of its workers
+    with shared.with_suffix(".lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if not shared.exists():
+            shared.write_text(json.dumps(_play(folder / "run")))
+    answer: dict[str, Any] = json.loads(shared.read_text())
+    return answer
+
+
+def _play(folder: Path) -> dict[str, Any]:
     """Run the demo, kill each victim twice while requests pass, return the summary that it prints."""
-    folder = tmp_path_factory.mktemp("demo") / "run"
-    # two workers may hold tests of this file, and two demos that begin at once would choose the same free ports
-    turn = (Path(tempfile.gettempdir()) / "tollkeeper-demo-test.lock").open("w")
-    fcntl.flock(turn, fcntl.LOCK_EX)
     command = [str(Path(sys.executable).parent / "tollkeeper"), "demo", "--once", "--json"]
     with subprocess.Popen(
         [*command, "--requests", str(REQUESTS), "--folder", str(folder)],
@@ -42,7 +51,6 @@ def summary(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
                 _kill(folder / "processes.json", victim)
                 time.sleep(0.4)
         printed, progress = demo.communicate(timeout=400)
-    turn.close()
     assert demo.returncode == 0, progress
     answer: dict[str, Any] = json.loads(printed)
     return answer
