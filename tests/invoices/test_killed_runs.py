@@ -15,8 +15,9 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tests.fakes import FakeStripe, fake_stripe
+from tests.fakes import fake_stripe
 from tests.scenarios.story import Story
+from tests.stripe_account import FakeStripe
 from tollkeeper.customers.tables import Customer
 from tollkeeper.invoices.books import check_books
 from tollkeeper.invoices.reading import list_lines

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 import pytest
 import stripe
 
-from tests.fakes import API_KEY, FakeStripe, fake_stripe
+from tests.fakes import API_KEY, fake_stripe
 from tests.scenarios.story import Story
+from tests.stripe_account import FakeStripe
 from tollkeeper.invoices.reading import get_invoice
 from tollkeeper.invoices.tables import Invoice
 from tollkeeper.payments.client import StripeAccount, open_stripe

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from tests.fakes import FakeStripe, Fault
 from tests.payments.conftest import NOW
+from tests.stripe_account import FakeStripe, Fault
 from tollkeeper.invoices.credit_note_reading import get_note
 from tollkeeper.invoices.credit_note_tables import CreditNote, CreditReason, Settlement
 from tollkeeper.invoices.credit_notes import CreditNoteDraft, issue_credit_note, void_credit_note

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from datetime import timedelta
 
-from tests.fakes import FakeStripe
 from tests.payments.conftest import NOW
+from tests.stripe_account import FakeStripe
 from tollkeeper.invoices.books import check_books
 from tollkeeper.invoices.pay import PaymentDraft, list_payments, mark_paid, mark_uncollectible, record_payment
 from tollkeeper.invoices.tables import Invoice

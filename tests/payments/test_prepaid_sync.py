@@ -2,9 +2,9 @@
 
 from sqlalchemy import select
 
-from tests.fakes import FakeStripe
 from tests.payments.conftest import NOW
 from tests.scenarios.story import Story
+from tests.stripe_account import FakeStripe
 from tollkeeper.invoices.reading import get_invoice
 from tollkeeper.payments.books import check_stripe
 from tollkeeper.payments.client import StripeAccount

@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
-from tests.fakes import FakeStripe, Fault
 from tests.payments.conftest import NOW
 from tests.scenarios.story import Story
+from tests.stripe_account import FakeStripe, Fault
 from tollkeeper.customers.customers import update_customer
 from tollkeeper.errors import InvalidInput
 from tollkeeper.invoices.close_invoice import void_invoice

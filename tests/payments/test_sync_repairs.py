@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from tests.fakes import FakeStripe, Fault
 from tests.payments.conftest import NOW
 from tests.scenarios.story import Story
+from tests.stripe_account import FakeStripe, Fault
 from tests.waiting import PATIENCE_SECONDS
 from tollkeeper.customers.customers import update_customer
 from tollkeeper.invoices.close_invoice import void_invoice

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.fakes import FakeStripe
 from tests.payments.conftest import NOW
 from tests.scenarios.story import Story
+from tests.stripe_account import FakeStripe
 from tollkeeper.payments.books import check_stripe
 from tollkeeper.payments.client import StripeAccount
 from tollkeeper.payments.sync import sync_due_invoices

@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
-from tests.fakes import FakeStripe, Fault, sign
+from tests.fakes import sign
 from tests.payments.conftest import NOW
+from tests.stripe_account import FakeStripe, Fault
 from tollkeeper.invoices.tables import Invoice
 from tollkeeper.payments.apply_events import apply_stripe_events
 from tollkeeper.payments.client import StripeAccount
