@@ -17,11 +17,14 @@ from tollkeeper.catalog.plans import get_published_version
 from tollkeeper.catalog.versions import plan_spec_of
 from tollkeeper.credits.grants import GrantDraft, grant_credit
 from tollkeeper.credits.tables import GrantKind
+from tollkeeper.credits.top_up import TopUpTerms, set_top_up
+from tollkeeper.customers.customers import get_customer
 from tollkeeper.invoices.credit_note_tables import CreditReason
 from tollkeeper.invoices.credit_notes import CreditNoteDraft, issue_credit_note
 from tollkeeper.invoices.forget import forget_person
 from tollkeeper.invoices.pay import PaymentDraft, record_payment
 from tollkeeper.invoices.retention import drop_old_events
+from tollkeeper.invoices.top_up import charge_top_up
 from tollkeeper.metering.forget_person import Person
 from tollkeeper.storage.base import Base
 from tollkeeper.storage.session import Database
@@ -43,12 +46,13 @@ STORY = """
 """
 KEPT = {
     "audit_log", "billed_periods", "coupon_uses", "coupons", "credit_accounts", "credit_entries", "credit_grants",
-    "credit_note_lines", "credit_notes", "credit_transactions", "dropped_days", "forgetting_acts", "forgotten_days",
-    "forgotten_proofs", "invoice_acts", "invoice_lines", "invoice_payments", "invoices", "plan_versions",
+    "credit_note_lines", "credit_notes", "credit_top_ups", "credit_transactions", "dropped_days",
+    "forgetting_acts", "forgotten_days", "forgotten_proofs", "invoice_acts", "invoice_lines", "invoice_payments", "invoices", "plan_versions",
     "subscription_overrides", "subscriptions", "tax_rates",
 }  # fmt: skip
 UNIQUE = ("number", "sequence_number", "stripe_id")
 NOW = at("2026-03-20")
+TOP_UP = TopUpTerms(threshold_minor=100_000, amount_minor=500, is_charged=True)
 
 
 @pytest.fixture
@@ -59,6 +63,8 @@ def filled(database: Database) -> Database:
         create_rate(session, TaxRateDraft(name="VAT", country="DE", percentage=Decimal(19)), now=NOW)
         grant = GrantDraft(kind=GrantKind.PROMOTIONAL, amount_minor=500, key="hello")
         grant_credit(session, "acme", grant, now=NOW)
+        acme = set_top_up(session, get_customer(session, "acme").id, "EUR", TOP_UP, now=NOW).customer_id
+        assert charge_top_up(session, acme, "EUR", now=NOW)
         record_payment(session, "INV-000001", PaymentDraft(amount_minor=100, key="p1"), by="test", now=NOW)
         note = CreditNoteDraft(reason=CreditReason.DUPLICATE, lines={1: 200}, key="n1")
         issue_credit_note(session, "INV-000001", note, by="test", now=NOW)

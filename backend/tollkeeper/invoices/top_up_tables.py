@@ -5,6 +5,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from tollkeeper.storage.append_only import keep_append_only
 from tollkeeper.storage.base import Base, UtcDateTime
 
 
@@ -22,3 +23,6 @@ class CreditTopUp(Base):
     due_since: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
     invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"), unique=True)
     amount_minor: Mapped[int] = mapped_column(BigInteger)
+
+
+keep_append_only(CreditTopUp.__table__, "which invoice charges a top-up never changes")

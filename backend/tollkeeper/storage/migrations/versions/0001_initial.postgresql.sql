@@ -914,6 +914,10 @@ CREATE TABLE credit_top_ups (
   CONSTRAINT fk_credit_top_ups_invoice_id FOREIGN KEY(invoice_id) REFERENCES invoices (id)
 );
 
+CREATE OR REPLACE FUNCTION tollkeeper_keep_credit_top_ups() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'which invoice charges a top-up never changes' USING ERRCODE = 'integrity_constraint_violation'; END $$;
+
+CREATE OR REPLACE TRIGGER credit_top_ups_keep BEFORE UPDATE OR DELETE OR TRUNCATE ON credit_top_ups FOR EACH STATEMENT EXECUTE FUNCTION tollkeeper_keep_credit_top_ups();
+
 CREATE TABLE stripe_syncs (
   invoice_id VARCHAR NOT NULL,
   goal VARCHAR NOT NULL,

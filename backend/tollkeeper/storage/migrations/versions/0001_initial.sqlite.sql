@@ -916,6 +916,12 @@ CREATE TABLE credit_top_ups (
   CONSTRAINT fk_credit_top_ups_invoice_id FOREIGN KEY(invoice_id) REFERENCES invoices (id)
 );
 
+CREATE TRIGGER credit_top_ups_keep_insert BEFORE INSERT ON credit_top_ups WHEN EXISTS (SELECT 1 FROM credit_top_ups AS kept WHERE (kept.rowid = NEW.rowid OR kept.customer_id = NEW.customer_id AND kept.currency = NEW.currency AND kept.due_since = NEW.due_since OR kept.invoice_id = NEW.invoice_id)) BEGIN SELECT RAISE(ABORT, 'which invoice charges a top-up never changes'); END;
+
+CREATE TRIGGER credit_top_ups_keep_update BEFORE UPDATE ON credit_top_ups BEGIN SELECT RAISE(ABORT, 'which invoice charges a top-up never changes'); END;
+
+CREATE TRIGGER credit_top_ups_keep_delete BEFORE DELETE ON credit_top_ups BEGIN SELECT RAISE(ABORT, 'which invoice charges a top-up never changes'); END;
+
 CREATE TABLE stripe_syncs (
   invoice_id VARCHAR NOT NULL,
   goal VARCHAR NOT NULL,
