@@ -46,9 +46,9 @@ STORY = """
 """
 KEPT = {
     "audit_log", "billed_periods", "coupon_uses", "coupons", "credit_accounts", "credit_entries", "credit_grants",
-    "credit_note_lines", "credit_notes", "credit_top_ups", "credit_transactions", "dropped_days",
-    "forgetting_acts", "forgotten_days", "forgotten_proofs", "invoice_acts", "invoice_lines", "invoice_payments", "invoices", "plan_versions",
-    "subscription_overrides", "subscriptions", "tax_rates",
+    "credit_note_lines", "credit_notes", "credit_top_ups", "credit_transactions", "dropped_days", "forgetting_acts",
+    "forgotten_days", "forgotten_proofs", "invoice_acts", "invoice_lines", "invoice_payments", "invoices",
+    "plan_versions", "subscription_overrides", "subscriptions", "tax_rates",
 }  # fmt: skip
 UNIQUE = ("number", "sequence_number", "stripe_id")
 NOW = at("2026-03-20")
