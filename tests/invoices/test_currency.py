@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.scenarios.story import Story
 from tollkeeper.customers.customers import get_customer, update_customer
@@ -43,6 +44,17 @@ def test_a_customer_whose_currency_was_changed_is_reported_and_not_billed(databa
     with database.snapshot() as session:
         assert revenue_so_far(session, get_customer(session, "acme"), now=JANUARY) == 500
     assert bill_due_periods(database, now=FEBRUARY).invoices == ["INV-000002"]
+
+
+def test_why_a_payer_is_not_billed_is_one_line_of_the_log(database: Database) -> None:
+    """The run comes again every few seconds: a traceback each time would bury everything else."""
+    Story(database, TOLD)
+    change_currency(database, "acme", "JPY")
+    with capture_logs() as logs:
+        bill_due_periods(database, now=FEBRUARY)
+    [told] = [entry for entry in logs if entry["event"] == "billing_failed"]
+    assert "is priced in EUR" in told["reason"]
+    assert (told["log_level"], "exc_info" in told) == ("warning", False)
 
 
 def test_a_waiting_charge_is_not_drafted_in_another_currency(database: Database) -> None:

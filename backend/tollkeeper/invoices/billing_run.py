@@ -101,7 +101,7 @@ def _bill_together(
             for payer_id in payer_ids:
                 _bill_together(database, [payer_id], report, now=now, grace=grace)
             return
-        log.exception("billing_failed", payer=payer_ids[0])
+        log.warning("billing_failed", payer=payer_ids[0], reason=error.message)
         report.failures[payer_ids[0]] = error.message
         return
     report.invoices += [step.invoice.number or step.invoice.id for step in steps if step.invoice is not None]
@@ -186,7 +186,7 @@ def bill_after_the_end(database: Database, *, now: datetime, grace: timedelta = 
             with database.transaction() as session:
                 invoice = _bill_ended_payer(session, payer_id, now=now)
         except TollkeeperError as error:
-            log.exception("billing_failed", payer=payer_id)
+            log.warning("billing_failed", payer=payer_id, reason=error.message)
             report.failures[payer_id] = error.message
             continue
         if invoice is not None:

@@ -53,7 +53,7 @@ def bill_thresholds(database: Database, *, now: datetime) -> BillingReport:
             with database.transaction() as session:
                 invoice = bill_interim(session, payer_id, now=now)
         except TollkeeperError as error:
-            log.exception("interim_billing_failed", payer=payer_id)
+            log.warning("interim_billing_failed", payer=payer_id, reason=error.message)
             report.failures[payer_id] = error.message
             continue
         if invoice is not None:
