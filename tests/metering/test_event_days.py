@@ -193,6 +193,22 @@ def test_who_reads_by_an_older_view_still_finds_every_event_of_a_dropped_day(
     assert count(postgresql) == 0
 
 
+def test_an_emptied_day_stays_while_somebody_reads_and_goes_when_he_is_done(
+    postgresql: Database, kong_event: Make
+) -> None:
+    """Its removal needs the whole table, and every insert would wait behind it."""
+    make_event_days(postgresql, now=datetime(2026, 2, 1, tzinfo=UTC))
+    make_event_days(postgresql, now=NOW)
+    accept(postgresql, on(kong_event, 1, "2026-02-01"))
+    assert drop(postgresql) == [date(2026, 2, 1)]
+    with postgresql.transaction() as session:
+        session.execute(select(func.count()).select_from(StoredEvent))
+        assert make_event_days(postgresql, now=NOW) == 0
+        assert "events__20260201" in partitions(postgresql)
+    assert make_event_days(postgresql, now=NOW) == 1
+    assert "events__20260201" not in partitions(postgresql)
+
+
 def test_a_day_waits_for_nobody_longer_than_a_second(postgresql: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_days, "LOCK_TIMEOUT", "20ms")
     with postgresql.transaction() as session:

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from tollkeeper.errors import Unavailable
 from tollkeeper.metering.digests import DAY_US
 from tollkeeper.metering.event import microseconds_of
 from tollkeeper.metering.stores.archive import archive_of
@@ -29,6 +30,7 @@ MOST_DAYS = 500
 MOST_OTHERS = 1_000
 # Whoever comes after us for the same lock waits as long as we do.
 LOCK_TIMEOUT = "1s"
+DROP_TIMEOUT = "50ms"
 EPOCH_DAY = date(1970, 1, 1)
 
 PARTITIONS = """
@@ -80,11 +82,21 @@ def make_event_days(database: Database, *, now: datetime) -> int:
         except IntegrityError:
             continue  # an event of the day came first: it stays with those of its day in the default partition
         made += 1
-    for day in emptied:
+    return made + sum(_drop_day(database, day) for day in emptied)
+
+
+def _drop_day(database: Database, day: int) -> bool:
+    """Drop an empty partition and return True; False if somebody reads longer: the next run tries again.
+
+    It needs the whole table for an instant, and while it waits for that all inserts wait behind it.
+    """
+    try:
         with database.transaction() as session:
-            _set_lock_timeout(session)
+            _set_lock_timeout(session, DROP_TIMEOUT)
             session.execute(text(f"DROP TABLE IF EXISTS {partition_of(day)}"))
-    return made + len(emptied)
+    except Unavailable:
+        return False
+    return True
 
 
 def empty_day(session: Session, day: int) -> bool:
@@ -102,7 +114,7 @@ def empty_day(session: Session, day: int) -> bool:
     )
     if not is_free or session.scalar(text(OLDER_VIEWS)):
         return False
-    _set_lock_timeout(session)
+    _set_lock_timeout(session, LOCK_TIMEOUT)
     session.execute(text(f"TRUNCATE {name}"))
     return True
 
@@ -152,7 +164,7 @@ def _make_day(session: Session, day: int) -> None:
 
     Inserts into other days go on meanwhile; the default partition is looked through and waits for it.
     """
-    _set_lock_timeout(session)
+    _set_lock_timeout(session, LOCK_TIMEOUT)
     wait_for_turn(session, "make_event_days")
     if day in _days_there(session):
         return
@@ -168,5 +180,5 @@ def _emptied_days(session: Session, there: Collection[int]) -> list[int]:
     return [day for day in sorted(dropped & set(there)) if session.scalar(size, {"name": partition_of(day)}) == 0]
 
 
-def _set_lock_timeout(session: Session) -> None:
-    session.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
+def _set_lock_timeout(session: Session, most: str) -> None:
+    session.execute(text(f"SET LOCAL lock_timeout = '{most}'"))
