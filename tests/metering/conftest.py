@@ -22,6 +22,14 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 @pytest.fixture
+def postgresql(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A fresh database on PostgreSQL, for what only it has: partitions, and two writers at once."""
+    database = Database(open_engine(url_of_engine(request, "postgresql", tmp_path)))
+    yield database
+    database.dispose()
+
+
+@pytest.fixture
 def kong_event() -> Callable[..., Event]:
     """Make the kong.request with a number, some minutes after the beginning of March 2026."""
 

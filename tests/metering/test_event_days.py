@@ -1,6 +1,6 @@
 """Days are partitions on PostgreSQL: made before their events come, emptied at one go, and nobody sees half of one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -27,13 +27,6 @@ from tollkeeper.storage.session import Database
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 MARCH_10 = (date(2026, 3, 10) - date(1970, 1, 1)).days
 Make = Callable[..., Event]
-
-
-@pytest.fixture
-def postgresql(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    database = Database(open_engine(url_of_engine(request, "postgresql", tmp_path)))
-    yield database
-    database.dispose()
 
 
 def on(make: Make, number: int, day: str, **data: Any) -> Event:

@@ -254,21 +254,20 @@ def test_only_touched_subjects_are_named(database: Database, kong_event: Make) -
         assert touched_subjects(session, sequence) == (sequence, set())
 
 
-def test_a_batch_that_commits_after_a_later_one_is_still_seen(database: Database, kong_event: Make) -> None:
-    if database.engine.dialect.name == "sqlite":
-        pytest.skip("SQLite has one writer")
-    with database.transaction() as session:
+def test_a_batch_that_commits_after_a_later_one_is_still_seen(postgresql: Database, kong_event: Make) -> None:
+    """Two writers at once: SQLite has one."""
+    with postgresql.transaction() as session:
         accept_events(session, [kong_event(9, subject="consumer:9")], now=NOW)
         first, _ = touched_subjects(session, 0)
-    with database.transaction() as early:
+    with postgresql.transaction() as early:
         accept_events(early, [kong_event(1)], now=NOW)
-        with database.transaction() as late:
+        with postgresql.transaction() as late:
             accept_events(late, [kong_event(2, subject="consumer:2")], now=NOW)
-        with database.snapshot() as session:
+        with postgresql.snapshot() as session:
             sequence, touched = touched_subjects(session, first)
             assert "consumer:2" in touched
             assert "consumer:1" not in touched
-    with database.snapshot() as session:
+    with postgresql.snapshot() as session:
         assert "consumer:1" in touched_subjects(session, sequence)[1]
 
 
